@@ -28,8 +28,8 @@
 //!   counts. A call that began and was never counted as an attempt ended without an answer, too.
 
 use super::{
-    BookingError, CallbackOutcome, ChannelRefund, ExceptionKind, Order, Payments, Refund,
-    RefundNotice, RefundOrigin, RefundState, RefundStateKind, RefundStatus, TimeScale, Why,
+    BookingError, CallbackOutcome, ChangeReason, ChannelRefund, ExceptionKind, Order, Payments,
+    Refund, RefundNotice, RefundOrigin, RefundState, RefundStateKind, RefundStatus, TimeScale,
     booking::{
         book_refund_arrived, book_refund_undone, book_refunded_elsewhere, put_exception, put_order,
         put_refund,
@@ -582,7 +582,7 @@ impl ApplyRefund {
         }
         let order = order.complete_refund(done.amount)?;
         let order = refund_arrived(set, cx, order, &done)?;
-        put_order(set, cx, order, Why::RefundArrived, None);
+        put_order(set, cx, order, ChangeReason::RefundArrived, None);
         let event = crate::outbox::Event::RefundSettled {
             refund: done.id,
             order: done.order,
@@ -642,7 +642,7 @@ pub(super) fn undo(
     }
     let order = order.cancel_refund(undone.amount, undone.points)?;
     refund_failed(set, cx, &order, &mut undone)?;
-    put_order(set, cx, order, Why::RefundDropped, None);
+    put_order(set, cx, order, ChangeReason::RefundDropped, None);
     let why = undone.attempts.problem.clone();
     let why = why.as_deref().unwrap_or(state.kind().name());
     put_refund(set, cx, undone.clone(), by, why);

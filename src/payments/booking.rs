@@ -2,8 +2,8 @@
 //! pure.
 
 use super::{
-    ExceptionKind, Order, Payment, PointsShortfall, Refund, RefundError, Why, credit::tell_points,
-    store,
+    ChangeReason, ExceptionKind, Order, Payment, PointsShortfall, Refund, RefundError,
+    credit::tell_points, store,
 };
 use crate::{
     audit::Actor,
@@ -377,7 +377,7 @@ pub(crate) fn put_order(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
     order: Order,
-    why: Why,
+    why: ChangeReason,
     actor: Option<&Actor>,
 ) {
     let event = Event::OrderMoved {

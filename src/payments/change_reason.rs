@@ -5,7 +5,7 @@ use crate::primitives::coded;
 coded! {
     /// Told with the change and kept in the order's history, beside the person if it was one.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum Why {
+    pub enum ChangeReason {
         /// The customer scanned and asked to pay; or closed the order.
         Customer = 1 => "customer",
         /// The merchant did it.

@@ -16,8 +16,8 @@
 //! before, the money comes to light as a late payment.
 
 use super::{
-    Applied, ChannelOrder, ChannelOutcome, ExceptionKind, Order, OrderState, PaidNotice,
-    PaymentError, Payments, RefusalKind, SettleOutcome, Why, booking::put_order,
+    Applied, ChangeReason, ChannelOrder, ChannelOutcome, ExceptionKind, Order, OrderState,
+    PaidNotice, PaymentError, Payments, RefusalKind, SettleOutcome, booking::put_order,
     exception::exceptions_of, list, query_problem::note_order_answer, settle::settle,
     store::Orders,
 };
@@ -68,7 +68,7 @@ pub(super) async fn close(
                 && may_close_unconfirmed(payments, &known).await?
             {
                 tracing::warn!(order.no = %known.no(), code, "an order is closed of which WeChat says nothing");
-                return close_locally(payments, &known, Why::Operator, Some(actor)).await;
+                return close_locally(payments, &known, ChangeReason::Operator, Some(actor)).await;
             }
             return Err(PaymentError::ChannelRefused(code));
         }
@@ -77,7 +77,7 @@ pub(super) async fn close(
     match found {
         OrderQuery::Settled => return get_order(payments, tenant, order).await,
         OrderQuery::Closed => {
-            return close_locally(payments, &known, Why::ClosedAtWechat, None).await;
+            return close_locally(payments, &known, ChangeReason::ClosedAtWechat, None).await;
         }
         OrderQuery::Open => {}
     }
@@ -103,11 +103,11 @@ pub(super) async fn close(
         ChannelOutcome::Unknown(reason) => return Err(PaymentError::ChannelUnknown(reason)),
     }
     let (why, actor) = match by {
-        CloseBy::Customer => (Why::Customer, None),
-        CloseBy::Merchant(actor) => (Why::Merchant, Some(actor)),
-        CloseBy::Operator(actor) => (Why::Operator, Some(actor)),
-        CloseBy::Time => (Why::Expiry, None),
-        CloseBy::Suspension => (Why::MerchantSuspended, None),
+        CloseBy::Customer => (ChangeReason::Customer, None),
+        CloseBy::Merchant(actor) => (ChangeReason::Merchant, Some(actor)),
+        CloseBy::Operator(actor) => (ChangeReason::Operator, Some(actor)),
+        CloseBy::Time => (ChangeReason::Expiry, None),
+        CloseBy::Suspension => (ChangeReason::MerchantSuspended, None),
     };
     close_locally(payments, &known, why, actor).await
 }
@@ -174,7 +174,7 @@ pub(super) async fn get_order(
 pub(super) async fn close_locally(
     payments: &Payments,
     order: &Order,
-    why: Why,
+    why: ChangeReason,
     actor: Option<Actor>,
 ) -> Result<Order, PaymentError> {
     let operation = CloseOrder {
@@ -188,7 +188,7 @@ pub(super) async fn close_locally(
 #[derive(Debug)]
 struct CloseOrder {
     order: OrderId,
-    why: Why,
+    why: ChangeReason,
     actor: Option<Actor>,
 }
 
@@ -210,7 +210,7 @@ impl Operation for CloseOrder {
             .get::<Orders>(self.order)
             .cloned()
             .ok_or(PaymentError::OrderNotFound)?;
-        let outcome = if self.why == Why::Expiry {
+        let outcome = if self.why == ChangeReason::Expiry {
             order.expire(cx.now())
         } else {
             order.close(cx.now())

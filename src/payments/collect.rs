@@ -5,7 +5,7 @@
 //! customer.
 
 use super::{
-    Order, OrderState, PayMethod, PaymentError, Payments, RefundSums, Why,
+    ChangeReason, Order, OrderState, PayMethod, PaymentError, Payments, RefundSums,
     booking::put_order,
     create::{AMOUNT_MAX, AMOUNT_MIN, description, prepay_id_for, review, sharing},
     risk_checks::evaluate_collection,
@@ -187,7 +187,13 @@ impl Operation for CreateNativeOrder {
         let amount = request.amount;
         let shown = AuditAction::PaymentCollectionStarted { amount };
         audit::note(set, cx, request.tenant, &request.by, shown, &order.no());
-        put_order(set, cx, order.clone(), Why::Merchant, Some(&request.by));
+        put_order(
+            set,
+            cx,
+            order.clone(),
+            ChangeReason::Merchant,
+            Some(&request.by),
+        );
         Ok(Ok(NativeOrder {
             order: Box::new(order),
             is_new: true,

@@ -2,7 +2,7 @@
 //! come.
 
 use super::{
-    Order, PaymentError, Payments, Why,
+    ChangeReason, Order, PaymentError, Payments,
     close::{OrderQuery, close_locally, get_order, is_open, query_order},
     query_problem::note_order_answer,
 };
@@ -38,7 +38,7 @@ async fn ask_about(payments: &Payments, known: Order) -> Result<Order, PaymentEr
     let found = match query_order(payments, &known).await {
         Ok(OrderQuery::Settled) => get_order(payments, tenant, order).await,
         Ok(OrderQuery::Closed) if is_open(&known) => {
-            close_locally(payments, &known, Why::ClosedAtWechat, None).await
+            close_locally(payments, &known, ChangeReason::ClosedAtWechat, None).await
         }
         Ok(OrderQuery::Closed | OrderQuery::Open) => Ok(known),
         Err(error) => Err(error),

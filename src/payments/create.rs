@@ -1,9 +1,9 @@
 //! Creating a payment: the order, then WeChat's prepay id for it.
 
 use super::{
-    Applied, ChannelOutcome, Order, OrderSharing, OrderState, PayMethod, PayParameters,
-    PaymentChannel, PaymentError, Payments, PointsReview, PrepayId, PrepayRequest, RefundSums,
-    RefusalKind, Why,
+    Applied, ChangeReason, ChannelOutcome, Order, OrderSharing, OrderState, PayMethod,
+    PayParameters, PaymentChannel, PaymentError, Payments, PointsReview, PrepayId, PrepayRequest,
+    RefundSums, RefusalKind,
     booking::put_order,
     close::is_open,
     query_problem::note_query_result,
@@ -329,7 +329,7 @@ impl Operation for CreateOrder {
         };
         set.put::<Keys>(self.key, used);
         evaluation.store(set, cx, order.id.id());
-        put_order(set, cx, order.clone(), Why::Customer, None);
+        put_order(set, cx, order.clone(), ChangeReason::Customer, None);
         Ok(CreateOutcome::Now(Box::new(order), merchant_name))
     }
 }
@@ -401,7 +401,7 @@ impl Operation for RecordPrepay {
             .ok_or(PaymentError::OrderNotFound)?;
         match order.prepay(self.prepay_id.clone()) {
             Ok(Applied::Now(order)) => {
-                put_order(set, cx, order.clone(), Why::Prepay, None);
+                put_order(set, cx, order.clone(), ChangeReason::Prepay, None);
                 Ok(order)
             }
             Ok(Applied::Before) => Ok(order),

@@ -68,9 +68,9 @@
 //! audit log, and is repeated by the person.
 
 use super::{
-    BookingError, CallbackOutcome, ChannelOutcome, ChannelRefund, ExceptionKind, Order, Payments,
-    PointsBack, Progress, Refund, RefundError, RefundOrigin, RefundState, RefundStateKind,
-    RefundStatus, RefusalKind, Why,
+    BookingError, CallbackOutcome, ChangeReason, ChannelOutcome, ChannelRefund, ExceptionKind,
+    Order, Payments, PointsBack, Progress, Refund, RefundError, RefundOrigin, RefundState,
+    RefundStateKind, RefundStatus, RefusalKind,
     apply_refund::{ApplyRefund, RefundUpdate, RefundUpdateOutcome, apply},
     booking::{put_exception, put_order, put_refund},
     close::{OrderQuery, get_order, query_order},
@@ -333,7 +333,13 @@ impl ApplyRefund {
             at: cx.now(),
         };
         set.put::<ForeignRefunds>(key, row);
-        put_order(set, cx, counted.clone(), Why::RefundedElsewhere, None);
+        put_order(
+            set,
+            cx,
+            counted.clone(),
+            ChangeReason::RefundedElsewhere,
+            None,
+        );
         if order.refunds.unknown {
             set.put::<ForeignNumberKnown>(order.id, cx.now());
         }

@@ -3,7 +3,7 @@
 use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 
 use super::{
-    Order, OrderStateKind, Search, Why,
+    ChangeReason, Order, OrderStateKind, Search,
     store::{ORDER_COLUMNS, ORDER_WIDTH, read_order},
 };
 use crate::{
@@ -117,7 +117,7 @@ pub struct HistoryRow {
     pub version: u32,
     pub state: OrderStateKind,
     pub at: Timestamp,
-    pub why: Why,
+    pub why: ChangeReason,
     /// When a person did it.
     pub actor: Option<String>,
 }
@@ -136,7 +136,7 @@ pub async fn history(db: &Db, order: OrderId) -> Result<Vec<HistoryRow>, DbError
             let state = state.ok_or(DbError::Inconsistent(
                 "an unknown state in an order's history",
             ))?;
-            let why = u8::try_from(why).ok().and_then(Why::from_code);
+            let why = u8::try_from(why).ok().and_then(ChangeReason::from_code);
             let why = why.ok_or(DbError::Inconsistent(
                 "an unknown reason in an order's history",
             ))?;

@@ -18,7 +18,7 @@
 //! | paid, `partly_refunded`, refunded | refused | before, by the same WeChat transaction; else refused | refused | refused | refused |
 //! | closed, expired | refused | refused | paid | before | before |
 //!
-//! Every change of the row is recorded with its actor and reason ([`Why`]); [`order_history()`]
+//! Every change of the row is recorded with its actor and reason ([`ChangeReason`]); [`order_history()`]
 //! returns all of them in one answer.
 //!
 //! ## Creating
@@ -147,6 +147,7 @@ mod apply_refund;
 pub(crate) mod booking;
 mod booking_error;
 mod callback;
+mod change_reason;
 mod channel;
 mod close;
 mod collect;
@@ -181,7 +182,6 @@ mod submit_refund;
 mod time_scale;
 mod views;
 mod watch;
-mod why;
 mod withdraw_refund;
 
 use std::sync::Arc;
@@ -191,6 +191,7 @@ pub use apply_refund::RefundUpdateOutcome;
 pub(crate) use apply_refund::refund_update_operation;
 pub use booking_error::BookingError;
 pub use callback::{CallbackError, HandledCallback, handle_callback};
+pub use change_reason::ChangeReason;
 pub use channel::{
     AbnormalRefund, BankCard, Bill, BillContent, BillDisagreement, BillKind, BillLines,
     BillSummary, ChannelMode, ChannelOrder, ChannelOutcome, ChannelRefund, FundLine, Notice,
@@ -260,7 +261,6 @@ pub use views::{
 pub use watch::{
     NextQuery, Watch, claim_watches, expedite_open_orders, reconcile_order, watch_open_orders,
 };
-pub use why::Why;
 #[cfg(test)]
 pub(crate) use withdraw_refund::withdraw_in_memory;
 pub use withdraw_refund::{WithdrawRefund, withdraw_refund};

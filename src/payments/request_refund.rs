@@ -13,8 +13,8 @@
 //! failed later stays counted. Whoever is asked to approve, the audit log says what for.
 
 use super::{
-    BookingError, Order, OrderSharing, Payments, PointsBack, PolicyTerms, Progress, Refund,
-    RefundError, RefundOrigin, RefundState, TimeScale, Why,
+    BookingError, ChangeReason, Order, OrderSharing, Payments, PointsBack, PolicyTerms, Progress,
+    Refund, RefundError, RefundOrigin, RefundState, TimeScale,
     booking::{book_refund, put_order, put_refund, shortfall, would_have_expired},
     refund::points_to_give_back,
     review::{want_review, withhold},
@@ -412,7 +412,13 @@ impl Operation for CreateRefund {
             asked,
             &refund.no(),
         );
-        put_order(set, cx, order, Why::RefundAsked, Some(&request.by.actor));
+        put_order(
+            set,
+            cx,
+            order,
+            ChangeReason::RefundAsked,
+            Some(&request.by.actor),
+        );
         put_refund(set, cx, refund.clone(), &request.by.actor, &request.reason);
         Ok(Ok(RequestedRefund::new(refund, true)))
     }
@@ -484,7 +490,7 @@ fn as_reviewed(
         next.refunds.points = next.refunds.points.saturating_sub(refund.points.due);
         refund.points.due = Points::ZERO;
     }
-    put_order(set, cx, next.clone(), Why::Reviewed, Some(actor));
+    put_order(set, cx, next.clone(), ChangeReason::Reviewed, Some(actor));
     Ok(next)
 }
 
@@ -607,7 +613,7 @@ impl Operation for DecideRefundOperation {
                 .map_err(BookingError::from)?;
             // WeChat never heard of it: it is not one of the fifty.
             order.refunds.count = order.refunds.count.saturating_sub(1);
-            put_order(set, cx, order, Why::RefundDropped, Some(&by.actor));
+            put_order(set, cx, order, ChangeReason::RefundDropped, Some(&by.actor));
         }
         let used = KeyRow {
             tenant: decision.tenant,

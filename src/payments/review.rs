@@ -47,7 +47,7 @@
 //!   and come to the same sum.
 
 use super::{
-    Order, Payments, PointsBack, PointsReview, Refund, Why,
+    ChangeReason, Order, Payments, PointsBack, PointsReview, Refund,
     booking::{put_order, return_points},
     credit::tell_points,
     store::Orders,
@@ -308,7 +308,7 @@ impl Operation for TurnReview {
                         tracing::error!(order.no = %order.no(), reason = %refused, "a review is not its order's");
                         LedgerError::from(cx.inconsistent("an order is not under its open review"))
                     })?;
-                    put_order(set, cx, order, Why::Reviewed, Some(&self.by));
+                    put_order(set, cx, order, ChangeReason::Reviewed, Some(&self.by));
                 }
                 ReviewKind::PointsTransaction => {
                     let points_transaction = PointsTransactionId::new(turned.id.cause());

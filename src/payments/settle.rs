@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::{
-    Applied, BookingError, CallbackOutcome, ExceptionKind, Late, LatePayment, Order, OrderState,
-    PaidNotice, Payment, Payments, PointsBack, Policy, Progress, Refund, RefundError, RefundOrigin,
-    RefundState, Why,
+    Applied, BookingError, CallbackOutcome, ChangeReason, ExceptionKind, Late, LatePayment, Order,
+    OrderState, PaidNotice, Payment, Payments, PointsBack, Policy, Progress, Refund, RefundError,
+    RefundOrigin, RefundState,
     booking::{book_refund, book_settlement, points_account, put_exception, put_order, put_refund},
     credit::{Credit, CreditRisk, evaluate_credit, hold_points, tell_points},
     find::refunds_of,
@@ -326,11 +326,11 @@ impl SettlePayment {
         capped.then_some((self.tenant, rule.version))
     }
 
-    fn why(&self) -> Why {
+    fn why(&self) -> ChangeReason {
         if self.callback.is_some() {
-            Why::Callback
+            ChangeReason::Callback
         } else {
-            Why::Query
+            ChangeReason::Query
         }
     }
 
@@ -436,7 +436,7 @@ impl SettlePayment {
                 order.mark_unknown_refund(self.refunded == ReportedRefund::Unexplained)
         {
             self.raise(set, cx, &unknown);
-            put_order(set, cx, unknown, Why::RefundedElsewhere, None);
+            put_order(set, cx, unknown, ChangeReason::RefundedElsewhere, None);
         }
     }
 
@@ -463,7 +463,7 @@ impl SettlePayment {
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
         mut paid: Order,
-        why: Why,
+        why: ChangeReason,
     ) -> Result<Order, SettleError> {
         let Some(payment) = paid.state.payment().cloned() else {
             let inconsistent = cx.inconsistent("an order is paid without a payment");
@@ -512,10 +512,10 @@ impl SettlePayment {
             // Somebody was faster, and how much is left to give back is not known: a person gives
             // back the rest.
             LatePayment::Refund if self.refunded != ReportedRefund::No => {
-                (Late::Reopened, Why::LateReopened, None)
+                (Late::Reopened, ChangeReason::LateReopened, None)
             }
-            LatePayment::Refund => (Late::Refunded, Why::LateRefunded, Some("refunded")),
-            LatePayment::Reopen => (Late::Reopened, Why::LateReopened, Some("reopened")),
+            LatePayment::Refund => (Late::Refunded, ChangeReason::LateRefunded, Some("refunded")),
+            LatePayment::Reopen => (Late::Reopened, ChangeReason::LateReopened, Some("reopened")),
         };
         let points = match late {
             Late::Reopened => self.earn(set, cx, order)?,
@@ -572,7 +572,7 @@ impl SettlePayment {
         })?;
         let about = (Some(&asked), Some(&refund));
         put_exception(set, cx, self.tenant, kind, about, detail, resolution);
-        put_order(set, cx, asked, Why::RefundAsked, None);
+        put_order(set, cx, asked, ChangeReason::RefundAsked, None);
         put_refund(
             set,
             cx,

@@ -29,12 +29,12 @@ use sqlx::FromRow;
 
 use super::{
     CloseBy, ExceptionKind, OrderStateKind, PaymentError, Payments, TimeScale,
+    change_reason::ChangeReason,
     close::{OrderQuery, close, close_locally, get_order, is_open, query_order},
     exception::resolve,
     policy::ORDER_MINUTES_MAX,
     query_problem::problem,
     stuck::raise_for_order,
-    why::Why,
 };
 use crate::{
     db::{Db, DbError, DueClaim, Tx, Work},
@@ -413,7 +413,7 @@ async fn reconcile(payments: &Payments, watch: Watch) -> Result<Option<Timestamp
     match query_order(payments, &order).await? {
         OrderQuery::Settled => Ok(None),
         OrderQuery::Closed => {
-            close_locally(payments, &order, Why::ClosedAtWechat, None).await?;
+            close_locally(payments, &order, ChangeReason::ClosedAtWechat, None).await?;
             Ok(None)
         }
         OrderQuery::Open => {

@@ -12,7 +12,7 @@ use crate::{
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     ledger::LedgerError,
     payments::{
-        ExceptionKind, Order, OrderSharing, Orders, RefusalKind, TimeScale, Why,
+        ChangeReason, ExceptionKind, Order, OrderSharing, Orders, RefusalKind, TimeScale,
         booking::put_order, is_plain, pause_seconds,
     },
     primitives::{Lane, Money, OrderId, SharingId, SharingPartId},
@@ -377,7 +377,13 @@ fn finish(
     next.attempts.problem = None;
     next.attempts.unsure = false;
     next.attempts.next_at = None;
-    put_order(set, cx, order.share(OrderSharing::Done), Why::Sharing, None);
+    put_order(
+        set,
+        cx,
+        order.share(OrderSharing::Done),
+        ChangeReason::Sharing,
+        None,
+    );
 }
 
 /// Counts the attempt and says when the next is due.

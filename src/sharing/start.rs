@@ -17,8 +17,9 @@ use crate::{
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     ledger::LedgerError,
     payments::{
-        Attempts, ChannelOutcome, Order, OrderSharing, Orders, Policy, RefusalKind, TimeScale, Why,
-        booking::put_order, find_order, look_for_others, note_short_sharing, note_stuck_sharing,
+        Attempts, ChangeReason, ChannelOutcome, Order, OrderSharing, Orders, Policy, RefusalKind,
+        TimeScale, booking::put_order, find_order, look_for_others, note_short_sharing,
+        note_stuck_sharing,
     },
     primitives::{Lane, Money, OrderId, SharingId, SharingPartId, TenantId},
 };
@@ -235,7 +236,7 @@ impl StartSharing {
             set,
             cx,
             order.share(OrderSharing::InProgress),
-            Why::Sharing,
+            ChangeReason::Sharing,
             None,
         );
         Ok(attempt)

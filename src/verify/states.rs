@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     db::{DbError, Sql},
-    payments::{Late, Order, OrderStateKind, Why},
+    payments::{ChangeReason, Late, Order, OrderStateKind},
     primitives::Id,
 };
 
@@ -134,9 +134,9 @@ async fn history(
 }
 
 /// The reason of a step, if one was told; a number that means nothing is a violation.
-fn known_why(order: &Order, item: &HistoryItem, report: &mut Report) -> Option<Why> {
+fn known_why(order: &Order, item: &HistoryItem, report: &mut Report) -> Option<ChangeReason> {
     let code = u8::try_from(item.why).ok();
-    let why = code.and_then(Why::from_code);
+    let why = code.and_then(ChangeReason::from_code);
     report.expect(Invariant::HistoryIsAllowed, why.is_some(), || {
         format!(
             "{}: version {} for an unknown reason {}",
@@ -147,25 +147,25 @@ fn known_why(order: &Order, item: &HistoryItem, report: &mut Report) -> Option<W
 }
 
 /// What a step with this reason makes of the order, if it is paid late by it.
-const fn late_step(why: Why) -> Option<Late> {
+const fn late_step(why: ChangeReason) -> Option<Late> {
     match why {
-        Why::LateRefunded => Some(Late::Refunded),
-        Why::LateReopened => Some(Late::Reopened),
-        Why::Customer
-        | Why::Merchant
-        | Why::Prepay
-        | Why::Callback
-        | Why::Query
-        | Why::Expiry
-        | Why::ClosedAtWechat
-        | Why::Operator
-        | Why::RefundArrived
-        | Why::RefundAsked
-        | Why::RefundDropped
-        | Why::RefundedElsewhere
-        | Why::Sharing
-        | Why::Reviewed
-        | Why::MerchantSuspended => None,
+        ChangeReason::LateRefunded => Some(Late::Refunded),
+        ChangeReason::LateReopened => Some(Late::Reopened),
+        ChangeReason::Customer
+        | ChangeReason::Merchant
+        | ChangeReason::Prepay
+        | ChangeReason::Callback
+        | ChangeReason::Query
+        | ChangeReason::Expiry
+        | ChangeReason::ClosedAtWechat
+        | ChangeReason::Operator
+        | ChangeReason::RefundArrived
+        | ChangeReason::RefundAsked
+        | ChangeReason::RefundDropped
+        | ChangeReason::RefundedElsewhere
+        | ChangeReason::Sharing
+        | ChangeReason::Reviewed
+        | ChangeReason::MerchantSuspended => None,
     }
 }
 

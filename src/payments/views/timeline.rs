@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    payments::{OrderHistory, Refund, RefundStep, Why},
+    payments::{ChangeReason, OrderHistory, Refund, RefundStep},
     primitives::{RefundNo, Timestamp},
 };
 
@@ -46,7 +46,7 @@ impl TimelineStep {
     }
 }
 
-impl Why {
+impl ChangeReason {
     /// Who it was when no person is named.
     const fn who(self) -> &'static str {
         match self {
@@ -79,13 +79,13 @@ pub fn timeline(history: &OrderHistory) -> Vec<TimelineStep> {
     let mut begun = false;
     let of_order = history.steps.iter().map(|step| TimelineStep {
         at: step.at,
-        what: if step.why == Why::Sharing {
+        what: if step.why == ChangeReason::Sharing {
             "sharing"
         } else {
             "payment"
         },
         refund_no: None,
-        state: if step.why == Why::Sharing {
+        state: if step.why == ChangeReason::Sharing {
             sharing_word(&mut begun)
         } else {
             step.state.name()

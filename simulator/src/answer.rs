@@ -26,6 +26,15 @@ impl Answer {
     }
 }
 
+/// What stands in the place of an answer's signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seal {
+    Genuine,
+    Wrong,
+    Probe,
+    Absent,
+}
+
 /// A refusal in WeChat's form: `{"code","message","detail"}`.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -47,6 +56,15 @@ impl Refusal {
 
     pub(super) fn message(&self) -> &str {
         &self.message
+    }
+
+    /// 404: nothing is served there.
+    pub(super) fn not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "RESOURCE_NOT_EXISTS",
+            "请求的URL不存在",
+        )
     }
 
     /// 401: whoever this is, it did not sign what came.

@@ -6,10 +6,11 @@ use time::{Date, Duration, OffsetDateTime};
 use super::bill_file::bill_day;
 use super::coupon::Coupon;
 use super::fund_flow::Flow;
+use super::lock::lock;
 use super::orders::{Order, OrderState};
 use super::refunds::{Refund, RefundState};
-use super::server::{Shared, lock};
-use super::sharing::{Outcome, ReturnOutcome};
+use super::sharing::book::{Outcome, ReturnOutcome};
+use super::state::Shared;
 use super::trade_bill::{RefundPart, Trade};
 
 /// The payments and refunds of one day, of one merchant or of all.

@@ -10,6 +10,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 
+use super::alteration::Alteration;
 use super::apiv3::Apiv3Cipher;
 use super::clock::{Ids, WallClock, beijing};
 use super::key_switch::KeySwitch;
@@ -26,39 +27,6 @@ pub struct SignedCallback {
     pub headers: HeaderMap,
     /// The raw body; its bytes are what was signed.
     pub body: Bytes,
-}
-
-/// What is done to a callback before it is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Alteration {
-    /// Nothing.
-    Genuine,
-    /// Truly signed, but it tells of one fen more.
-    WrongAmount,
-    /// Truly signed, but it tells of another merchant.
-    WrongMerchant,
-    /// The ciphertext changed after it was signed.
-    Tampered,
-    /// Signed with a key that is not WeChat's (the merchant's own), in WeChat's name.
-    WrongKey,
-    /// Truly signed, six minutes ago.
-    StaleTime,
-    /// Truly signed, six minutes from now.
-    FutureTime,
-    /// WeChat's own signature probe: `WECHATPAY/SIGNTEST/…`.
-    Probe,
-}
-
-impl Alteration {
-    /// Whether a receiver must refuse it on the headers and bytes alone, whatever it says.
-    pub fn is_forgery(self) -> bool {
-        match self {
-            Self::Genuine | Self::WrongAmount | Self::WrongMerchant => false,
-            Self::Tampered | Self::WrongKey | Self::StaleTime | Self::FutureTime | Self::Probe => {
-                true
-            }
-        }
-    }
 }
 
 /// What stays the same when a notification is sent again.

@@ -14,10 +14,11 @@ use super::coupon::Coupon;
 use super::error::PayError;
 use super::faults::{Fault, Faults};
 use super::html::{escape, page, yuan};
+use super::lock::lock;
 use super::orders::{OrderName, OrderState};
 use super::payment::Payment;
 use super::phone::Merchant;
-use super::server::{Shared, lock};
+use super::state::Shared;
 use super::stats::Stats;
 
 #[derive(Deserialize)]

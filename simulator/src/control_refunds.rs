@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use super::call_faults::CallFault;
 use super::control::Told;
 use super::endpoint::Endpoint;
-use super::refund_settlement::{PlanRequest, RefundError};
+use super::lock::lock;
+use super::refund_plan::{PlanRequest, RefundError};
 use super::refunds::{Refund, RefundFate, RefundState};
-use super::server::{Shared, lock};
-use super::troubles::CallFault;
+use super::state::Shared;
 
 #[derive(Serialize)]
 pub(super) struct RefundLine {

@@ -18,14 +18,15 @@ use super::answer::{Answer, Refusal};
 use super::clock::{compact, random_bytes};
 use super::control_refunds::RefundLine;
 use super::faults::Fault;
+use super::lock::lock;
 use super::news::News;
 use super::refund_api::{refused, take_on};
+use super::refund_plan::RefundPlan;
 use super::refund_request::PaymentName;
-use super::refund_settlement::RefundPlan;
 use super::refunds::{AskedRefund, Refund, RefundFate, RefundRefused, Timing};
 use super::resend::Errand;
-use super::server::{Shared, lock};
-use super::sharing;
+use super::sharing::share::share_elsewhere;
+use super::state::Shared;
 
 /// A refund that another system makes. `notify_url` is where its end is told to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -143,7 +144,7 @@ impl Shared {
     pub(super) fn share_elsewhere(&self, wanted: ShareElsewhere) -> Result<Value, Refusal> {
         let (number, notify_url) = (wanted.out_order_no, wanted.notify_url);
         let out_order_no = number.unwrap_or_else(|| self.foreign_number());
-        let told = sharing::share_elsewhere(
+        let told = share_elsewhere(
             self,
             &wanted.out_trade_no,
             out_order_no,

@@ -16,21 +16,25 @@ use url::Url;
 
 use super::bills::{BillSettings, Bills};
 use super::callback::{CallbackFactory, SignedCallback};
+use super::chance::PerMille;
 use super::clock::{Ids, WallClock};
 use super::error::{PayError, SimulatorError};
-use super::faults::{Faults, PerMille};
+use super::faults::Faults;
 use super::key_switch::{KeyShares, KeySwitch};
 use super::keys::{Addresses, Credentials, KeySet};
-use super::login::UsedCodes;
+use super::lock::lock;
+use super::login_codes::UsedCodes;
 use super::merchants::{MerchantRules, Merchants};
-use super::mini_program::MiniProgram;
+use super::mini_program::state::MiniProgram;
 use super::orders::{OrderName, Orders};
 use super::payment::{Paid, Payment};
 use super::phone::Phone;
 use super::refunds::Refunds;
 use super::resend::CallbackSender;
-use super::server::{Shared, lock, router};
-use super::sharing::{Book, ForcedReceiver};
+use super::router::router;
+use super::sharing::ForcedReceiver;
+use super::sharing::book::Book;
+use super::state::Shared;
 use super::stats::{Counters, Stats};
 
 /// How a simulator is to run. `..SimulatorSettings::default()` suits tests.

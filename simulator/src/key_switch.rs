@@ -11,10 +11,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::Json;
-use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use secrecy::SecretString;
@@ -22,10 +18,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::apiv3::Apiv3Cipher;
+use super::chance::PerMille;
 use super::error::SimulatorError;
-use super::faults::{CallbackKey, PerMille};
 use super::keys::{KeyKind, KeySet};
-use super::server::{Shared, lock};
+use super::lock::lock;
 
 /// How often what is new is used, once there is something new.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +72,17 @@ impl KeySwitch {
 
     pub(super) fn set_shares(&self, shares: KeyShares) {
         lock(&self.0).shares = shares;
+    }
+
+    /// Sets the shares that are given, and leaves the others.
+    pub(super) fn change_shares(
+        &self,
+        next_certificate: Option<PerMille>,
+        next_apiv3: Option<PerMille>,
+    ) {
+        let shares = &mut lock(&self.0).shares;
+        shares.next_certificate = next_certificate.unwrap_or(shares.next_certificate);
+        shares.next_apiv3 = next_apiv3.unwrap_or(shares.next_apiv3);
     }
 
     /// The platform certificates that are in force.
@@ -132,7 +139,7 @@ impl KeySwitch {
             .filter(|_| shares.next_apiv3.happens(rng))
     }
 
-    fn told(&self, keys: &KeySet) -> Value {
+    pub(super) fn told(&self, keys: &KeySet) -> Value {
         let certificates: Vec<_> = self
             .certificates()
             .iter()
@@ -147,71 +154,4 @@ impl KeySwitch {
             "next_apiv3": state.shares.next_apiv3,
         })
     }
-}
-
-impl Shared {
-    /// Callbacks are signed by the public key in so many cases, by a certificate in the others.
-    pub(super) fn share_callbacks(&self, public_key: PerMille) {
-        let faults = &mut lock(&self.switches).0;
-        faults.callback_key = CallbackKey::Mixed;
-        faults.callback_public_key = public_key;
-    }
-}
-
-fn told(shared: &Shared) -> Value {
-    let faults = shared.faults();
-    let mut told = shared.switching.told(&shared.keys);
-    told["callback_key"] = json!(faults.callback_key);
-    told["callback_public_key"] = json!(faults.callback_public_key);
-    told
-}
-
-/// What `PUT /sim/keys` takes; all of it is optional, and what is left out stays as it is.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Change {
-    rotate_certificate: Option<bool>,
-    apiv3_key: Option<SecretString>,
-    next_certificate: Option<PerMille>,
-    next_apiv3: Option<PerMille>,
-    callback_public_key: Option<PerMille>,
-}
-
-/// `GET /sim/keys`: the names of the keys in force and the shares. No key is told.
-pub(super) async fn get(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    Json(told(&shared))
-}
-
-/// `PUT /sim/keys`: rotates, changes, shares.
-pub(super) async fn put(
-    State(shared): State<Arc<Shared>>,
-    Json(change): Json<Change>,
-) -> Result<Json<Value>, Response> {
-    let refuse = |message: String| {
-        let body = json!({"code": "PARAM_ERROR", "message": message});
-        (StatusCode::BAD_REQUEST, Json(body)).into_response()
-    };
-    if let Some(key) = &change.apiv3_key {
-        let changed = shared.switching.change_apiv3_key(key);
-        changed.map_err(|error| refuse(error.to_string()))?;
-    }
-    if change.rotate_certificate == Some(true) {
-        // Making a key takes too long for a thread that serves.
-        let rotating = Arc::clone(&shared);
-        let rotate = move || rotating.switching.rotate(&rotating.keys);
-        let rotated = tokio::task::spawn_blocking(rotate).await;
-        rotated.map_err(|error| refuse(error.to_string()))?;
-    }
-    {
-        let mut standing = lock(&shared.switching.0);
-        let now = standing.shares;
-        standing.shares = KeyShares {
-            next_certificate: change.next_certificate.unwrap_or(now.next_certificate),
-            next_apiv3: change.next_apiv3.unwrap_or(now.next_apiv3),
-        };
-    }
-    if let Some(share) = change.callback_public_key {
-        shared.share_callbacks(share);
-    }
-    Ok(Json(told(&shared)))
 }

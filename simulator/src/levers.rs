@@ -1,17 +1,17 @@
 //! What a test can pull while the simulator runs: refunds, balances, codes, single calls, messages.
 
+use super::call_faults::CallFault;
 use super::callback::SignedCallback;
 use super::elsewhere::{RefundElsewhere, Refused, ShareElsewhere};
 use super::endpoint::Endpoint;
 use super::error::PayError;
 use super::handle::Simulator;
+use super::lock::lock;
 use super::mini_program::{Shipping, SubscribeMessage};
 use super::orders::OrderName;
 use super::payment::{Paid, Payment};
-use super::refund_settlement::{RefundError, RefundPlan};
+use super::refund_plan::{RefundError, RefundPlan};
 use super::refunds::{Refund, RefundFate};
-use super::server::lock;
-use super::troubles::CallFault;
 
 /// Refunds and the money that they take.
 impl Simulator {

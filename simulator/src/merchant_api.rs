@@ -9,48 +9,19 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::json;
-use url::form_urlencoded;
 
-use super::answer::{Answer, Refusal};
+use super::answer::{Answer, Refusal, Seal};
+use super::call::Call;
 use super::clock::beijing;
 use super::endpoint::Endpoint;
 use super::keys::KeyKind;
 use super::prepay::Mode;
-use super::server::Shared;
 use super::signature::{SignedRequest, authorize, header, sign_answer};
-use super::troubles::Seal;
-use super::{bills, order_api, refund_api, sharing};
+use super::state::Shared;
+use super::{bill_api, order_api, refund_api, sharing};
 
 /// No request to these endpoints is near this.
 const BODY_MAX: usize = 1 << 20;
-
-/// A request whose signature held.
-pub(super) struct Call<'a> {
-    pub(super) method: &'a Method,
-    path: &'a str,
-    query: &'a str,
-    pub(super) body: &'a [u8],
-    /// The key that `Wechatpay-Serial` names: secret fields are encrypted to it.
-    pub(super) serial: Option<KeyKind>,
-    /// The name under which the caller reached this listener.
-    pub(super) host: Option<&'a str>,
-}
-
-impl Call<'_> {
-    /// A parameter of the query; an empty one counts as absent.
-    pub(super) fn parameter(&self, name: &str) -> Option<String> {
-        form_urlencoded::parse(self.query.as_bytes())
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.into_owned())
-            .filter(|value| !value.is_empty())
-    }
-
-    /// The same, refused when it is absent.
-    pub(super) fn required_parameter(&self, name: &str) -> Result<String, Refusal> {
-        self.parameter(name)
-            .ok_or_else(|| Refusal::param(format!("缺少查询参数{name}")))
-    }
-}
 
 pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
@@ -165,24 +136,16 @@ async fn route(shared: &Arc<Shared>, call: &Call<'_>) -> Result<(Answer, Seal), 
         }
         ["pay", "transactions", rest @ ..] => order_api::route(shared, call, Mode::Direct, rest),
         ["refund", rest @ ..] => refund_api::route(shared, call, rest),
-        ["profitsharing", rest @ ..] => sharing::route(shared, call, rest),
-        ["bill", "tradebill"] if get => bills::trade(shared, call),
-        ["bill", "fundflowbill"] if get => bills::fund_flow(shared, call),
-        ["billdownload", "file"] if get => bills::download(shared, call),
-        _ => Err(not_found()),
+        ["profitsharing", rest @ ..] => sharing::route::route(shared, call, rest),
+        ["bill", "tradebill"] if get => bill_api::trade(shared, call),
+        ["bill", "fundflowbill"] if get => bill_api::fund_flow(shared, call),
+        ["billdownload", "file"] if get => bill_api::download(shared, call),
+        _ => Err(Refusal::not_found()),
     };
     match Endpoint::of(get, &path, call.body) {
         Some((endpoint, number)) => shared.troubled(endpoint, &number, act).await,
         None => act().map(|answer| (answer, Seal::Genuine)),
     }
-}
-
-pub(super) fn not_found() -> Refusal {
-    Refusal::new(
-        StatusCode::NOT_FOUND,
-        "RESOURCE_NOT_EXISTS",
-        "请求的URL不存在",
-    )
 }
 
 fn certificates(shared: &Shared) -> Answer {
@@ -206,13 +169,6 @@ fn certificates(shared: &Shared) -> Answer {
     let in_force = shared.switching.certificates();
     let data: Vec<_> = in_force.iter().filter_map(entry).collect();
     Answer::ok(&json!({"data": data}))
-}
-
-/// Undoes percent-encoding: a path segment is a form without `=`. (Order numbers have no `+`.)
-pub(super) fn decoded(segment: &str) -> String {
-    form_urlencoded::parse(segment.as_bytes())
-        .next()
-        .map_or_else(String::new, |(text, _)| text.into())
 }
 
 /// The answer over the wire. Only a proxy's 502 and a bill's file leave the signature out by

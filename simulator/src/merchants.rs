@@ -1,13 +1,11 @@
 //! What WeChat has agreed with each merchant: its fee, and how much of an order may be shared.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
-use axum::Json;
-use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 
-use super::server::{Shared, lock};
+use super::lock::lock;
 
 /// The terms of one merchant: a sub-merchant, or in direct mode the merchant itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,24 +55,6 @@ impl Merchants {
     pub(super) fn set(&self, mchid: &str, rules: MerchantRules) {
         lock(&self.0).insert(mchid.to_owned(), rules);
     }
-}
-
-/// `GET /sim/merchants/{mchid}`.
-pub(super) async fn get(
-    State(shared): State<Arc<Shared>>,
-    Path(mchid): Path<String>,
-) -> Json<MerchantRules> {
-    Json(shared.merchants.rules(&mchid))
-}
-
-/// `PUT /sim/merchants/{mchid}`: both terms at once; one left out has its default.
-pub(super) async fn put(
-    State(shared): State<Arc<Shared>>,
-    Path(mchid): Path<String>,
-    Json(rules): Json<MerchantRules>,
-) -> Json<MerchantRules> {
-    shared.merchants.set(&mchid, rules);
-    Json(rules)
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
-use super::callback::Alteration;
+use super::alteration::Alteration;
 use super::clock::beijing;
 use super::keys::KeySet;
 use super::refunds::{Refund, RefundState};
-use super::sharing::ShareNews;
 use super::transaction::{Notice, Party, Transaction};
 
 /// Something that WeChat tells a merchant.
@@ -122,6 +122,19 @@ impl News {
         }
         lie
     }
+}
+
+/// What a receiver's side is told when money moves, and the answer that the sharer got.
+#[derive(Debug, Clone)]
+pub(super) struct ShareNews {
+    pub(super) sub_mchid: Option<String>,
+    pub(super) transaction_id: String,
+    pub(super) order_id: String,
+    pub(super) out_order_no: String,
+    pub(super) account: String,
+    pub(super) amount_fen: i64,
+    pub(super) at: OffsetDateTime,
+    pub(super) answer: Value,
 }
 
 /// A share in the words of a callback 分账动账通知.

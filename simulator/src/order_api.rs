@@ -4,11 +4,12 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use super::answer::{Answer, Refusal};
+use super::call::{Call, decoded};
 use super::fields::Fields;
-use super::merchant_api::{Call, decoded, not_found};
+use super::lock::lock;
 use super::orders::{NotClosed, Order, Reentry};
 use super::prepay::{Mode, Prepay, mchid};
-use super::server::{Shared, lock};
+use super::state::Shared;
 use super::transaction::{TradeType, Transaction};
 
 /// Everything below `/v3/pay/transactions/` and `/v3/pay/partner/transactions/`.
@@ -31,7 +32,7 @@ pub(super) fn route(
             query(shared, mode, orders.by_transaction(&decoded(number)), call)
         }
         ["out-trade-no", number, "close"] if post => close(shared, mode, &decoded(number), call),
-        _ => Err(not_found()),
+        _ => Err(Refusal::not_found()),
     }
 }
 

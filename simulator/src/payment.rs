@@ -10,10 +10,11 @@ use super::coupon::Coupon;
 use super::error::PayError;
 use super::faults::Fault;
 use super::keys::KeyKind;
+use super::lock::lock;
 use super::news::News;
 use super::orders::OrderName;
 use super::resend::Errand;
-use super::server::{Shared, lock};
+use super::state::Shared;
 
 /// How the user pays. `Payment::default()`: whoever the order is for, faults as the switches say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::offset};
 
 use super::html::{escape, page, page_again, yuan};
-use super::phone::{Shown, put, query, shown};
+use super::phone_pages::{Shown, put, query, shown};
 use super::phone_service::{Service, Trouble};
-use super::server::Shared;
+use super::state::Shared;
 
 /// How often the result page asks the service before it answers, and how often it loads itself.
 const ASKS_PER_PAGE: u32 = 10;

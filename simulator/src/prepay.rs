@@ -9,7 +9,7 @@ use url::{Host, Url};
 use super::answer::Refusal;
 use super::fields::Fields;
 use super::keys::KeySet;
-use super::login::openid_for;
+use super::login_codes::openid_for;
 use super::transaction::{Party, TradeType};
 
 /// How the merchant is attached to WeChat Pay; the two have paths and field names of their own.

@@ -10,13 +10,14 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
+use super::call::{Call, decoded};
 use super::clock::beijing;
 use super::coupon::Coupon;
-use super::merchant_api::{Call, decoded, not_found};
+use super::lock::lock;
 use super::orders::{Order, Orders};
 use super::refund_request::{AbnormalRequest, PaymentName, RefundRequest};
 use super::refunds::{AskedRefund, Refund, RefundRefused, RefundState, Refunds, Timing};
-use super::server::{Shared, lock};
+use super::state::Shared;
 
 /// Everything below `/v3/refund/`.
 pub(super) fn route(
@@ -31,7 +32,7 @@ pub(super) fn route(
         ["domestic", "refunds", id, "apply-abnormal-refund"] if post => {
             try_again(shared, &decoded(id), call)
         }
-        _ => Err(not_found()),
+        _ => Err(Refusal::not_found()),
     }
 }
 

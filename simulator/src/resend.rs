@@ -13,8 +13,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::alteration::Alteration;
 use super::arrivals::Arrivals;
-use super::callback::{Alteration, CallbackFactory, Envelope};
+use super::callback::{CallbackFactory, Envelope};
 use super::error::SimulatorError;
 use super::faults::Fault;
 use super::keys::KeyKind;

@@ -11,10 +11,11 @@ use serde_json::json;
 use super::control::{Told, failed};
 use super::faults::Fault;
 use super::html::{escape, page, yuan};
-use super::login::openid_for;
+use super::lock::lock;
+use super::login_codes::openid_for;
 use super::orders::OrderName;
 use super::payment::Payment;
-use super::server::{Shared, lock};
+use super::state::Shared;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::clock::beijing;
 use super::coupon::Coupon;
 use super::keys::KeySet;
-use super::login::openid_for;
+use super::login_codes::openid_for;
 
 /// How the user came to pay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

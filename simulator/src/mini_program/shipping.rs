@@ -3,47 +3,28 @@
 //! Mini-programs of some categories must, or the money of the payment stays frozen. Each payment
 //! may be told of twice: once, and once more to correct it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::super::lock::lock;
 use super::super::orders::{Order, OrderState};
-use super::super::server::{Shared, lock};
+use super::super::state::Shared;
 use super::super::transaction::TradeType;
-use super::{Errcode, TokenQuery, ok};
+use super::admission::{TokenQuery, ok};
+use super::errcode::Errcode;
+use super::state::{Shipping, ShippingReports};
 
 const PARCELS_MAX: usize = 15;
 const ITEM_MAX: usize = 120;
 /// Past this many the payment with the lowest number, which is the oldest, is forgotten.
 const KEPT_MAX: usize = 100_000;
-
-/// What was told, by `transaction_id`.
-pub(super) type ShippingReports = BTreeMap<String, Shipping>;
-
-/// What a merchant last told of the delivery of one payment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Shipping {
-    /// The merchant's number.
-    pub out_trade_no: String,
-    /// WeChat's number.
-    pub transaction_id: String,
-    /// 1 express, 2 within the city, 3 virtual, 4 picked up.
-    pub logistics_type: u8,
-    /// What was delivered, parcel by parcel.
-    pub items: Vec<String>,
-    /// The instant that the merchant gave.
-    #[serde(with = "time::serde::rfc3339")]
-    pub upload_time: OffsetDateTime,
-    /// How often it told: 1 or 2.
-    pub uploads: u8,
-}
 
 #[derive(Deserialize)]
 struct Asked {

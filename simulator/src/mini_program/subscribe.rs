@@ -3,7 +3,7 @@
 //! Every consent is for one message of one template; `/sim/consent` gives them, as a user's tap on
 //! 允许 would. A template exists if its id looks like one: 20 characters or more.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -11,36 +11,18 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use serde::Deserialize;
 
+use super::super::lock::lock;
 use super::super::prepay::is_openid;
-use super::super::server::{Shared, lock};
+use super::super::state::Shared;
+use super::admission::{TokenQuery, ok};
+use super::errcode::Errcode;
+use super::state::SubscribeMessage;
 use super::wxacode::check_page;
-use super::{Errcode, TokenQuery, ok};
 
 /// Past this many the oldest messages are forgotten.
 const MESSAGES_MAX: usize = 10_000;
-
-/// How many messages each user agreed to get, by openid and template.
-pub(super) type Consents = HashMap<(String, String), u32>;
-pub(super) type Messages = VecDeque<SubscribeMessage>;
-
-/// A message that reached a user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SubscribeMessage {
-    /// Who got it.
-    pub openid: String,
-    /// Which template.
-    pub template_id: String,
-    /// The page that it opens, if any.
-    pub page: Option<String>,
-    /// What stands in it, by the template's keys.
-    pub data: BTreeMap<String, String>,
-    /// When it was sent.
-    #[serde(with = "time::serde::rfc3339")]
-    pub sent_at: OffsetDateTime,
-}
 
 #[derive(Deserialize)]
 struct Asked {

@@ -16,8 +16,10 @@ use png::{BitDepth, ColorType, Encoder};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::server::{Shared, lock};
-use super::{Errcode, TokenQuery};
+use super::super::lock::lock;
+use super::super::state::Shared;
+use super::admission::TokenQuery;
+use super::errcode::Errcode;
 
 const PER_MINUTE_MAX: u32 = 5_000;
 const SCENE_MAX: usize = 32;

@@ -3,7 +3,7 @@
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
-use super::super::faults::PerMille;
+use super::super::chance::PerMille;
 
 /// Why a receiver got nothing: `fail_reason` of a part that is `CLOSED`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,9 +4,10 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::super::answer::{Answer, Refusal};
+use super::super::call::Call;
 use super::super::fields::Fields;
-use super::super::merchant_api::Call;
-use super::super::server::{Shared, lock};
+use super::super::lock::lock;
+use super::super::state::Shared;
 use super::book::{AccountKind, Receiver};
 use super::request::{Apps, Side, account, check_name, name};
 

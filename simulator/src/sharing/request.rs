@@ -4,10 +4,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use http::StatusCode;
 
 use super::super::answer::Refusal;
+use super::super::call::Call;
 use super::super::fields::Fields;
-use super::super::merchant_api::Call;
 use super::super::prepay::{is_openid, mchid};
-use super::super::server::Shared;
+use super::super::state::Shared;
 use super::book::{AccountKind, Book};
 
 /// For whom a request speaks: a sub-merchant, or in direct mode the merchant itself.

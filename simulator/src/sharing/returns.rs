@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
 use super::super::answer::{Answer, Refusal};
+use super::super::call::Call;
+use super::super::chance::own_rng;
 use super::super::clock::beijing;
-use super::super::faults::own_rng;
 use super::super::fields::Fields;
-use super::super::merchant_api::Call;
+use super::super::lock::lock;
 use super::super::prepay::mchid;
-use super::super::server::{Shared, lock};
+use super::super::state::Shared;
 use super::book::{AccountKind, Book, Outcome, Return, ReturnOutcome, Share};
 use super::request::{Side, fingerprint, no_record, not_enough, number, other_parameters};
 use super::share::wechat_number;

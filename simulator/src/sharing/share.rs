@@ -7,15 +7,17 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::super::answer::{Answer, Refusal};
+use super::super::call::Call;
+use super::super::chance::own_rng;
 use super::super::clock::{beijing, compact, random_bytes};
-use super::super::faults::own_rng;
 use super::super::fields::Fields;
-use super::super::merchant_api::Call;
+use super::super::lock::lock;
+use super::super::news::ShareNews;
 use super::super::orders::OrderState;
-use super::super::server::{Shared, lock};
-use super::Frozen;
+use super::super::state::Shared;
 use super::book::{AccountKind, Book, Outcome, Part, Receiver, Share};
 use super::fate::ShareResult;
+use super::frozen::Frozen;
 use super::request::{
     Apps, Side, account, check_name, fingerprint, name, no_record, not_enough, number,
     other_parameters, rule_limit,
@@ -114,19 +116,6 @@ pub(super) fn unfreeze(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refus
         fingerprint,
     };
     accept(shared, request)
-}
-
-/// What a receiver's side is told when money moves, and the answer that the sharer got.
-#[derive(Debug, Clone)]
-pub(in super::super) struct ShareNews {
-    pub(in super::super) sub_mchid: Option<String>,
-    pub(in super::super) transaction_id: String,
-    pub(in super::super) order_id: String,
-    pub(in super::super) out_order_no: String,
-    pub(in super::super) account: String,
-    pub(in super::super) amount_fen: i64,
-    pub(in super::super) at: OffsetDateTime,
-    pub(in super::super) answer: Value,
 }
 
 /// Another system shares a payment with a merchant, which it makes a receiver if it was none.

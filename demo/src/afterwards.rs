@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt as _, stream};
 
 use super::{
-    day,
     patience::ApiError,
-    payment::{End, Learnt, Scene, Visit, look, paid},
+    payment::{look, paid},
     plan::Behaviour,
+    progress::bar,
+    scene::Scene,
+    visit::{End, Learnt, Visit},
 };
 
 /// The service first asks by itself when an order is twenty seconds old, divided by its time scale.
@@ -21,7 +23,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Waits until the service has found what was paid and not told, and has closed what was forgotten.
 pub(super) async fn wait(scene: Scene<'_>, visits: &mut [Visit], at_once: usize) {
     let waiting: Vec<&mut Visit> = visits.iter_mut().filter(|visit| waits(visit)).collect();
-    let bar = day::bar("the service looks", waiting.len());
+    let bar = bar("the service looks", waiting.len());
     stream::iter(waiting)
         .for_each_concurrent(at_once, async |visit| {
             if let Err(error) = settle(scene, visit).await {

@@ -10,12 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     answer::{Payment, PointsRule, Statistics, Totals},
-    day,
     desk::{self, DeskReport},
     patience::ApiError,
-    payment::{Scene, Visit},
+    progress::{bar, spinner},
+    scene::Scene,
     service::{Person, Service},
     tenant::Merchant,
+    visit::Visit,
     wechat::{Fate, Wechat, WechatRefund, WechatStats},
 };
 use zhangfang::primitives::BusinessDay;
@@ -68,7 +69,7 @@ pub(super) async fn open(
     today: BusinessDay,
     at_once: usize,
 ) -> Result<Opening, ApiError> {
-    let bar = day::bar("opening the books", scene.customers.len());
+    let bar = bar("opening the books", scene.customers.len());
     let before = async |customer: &Person| {
         let newest = scene.service.payments(customer, "1", None).await?.items;
         bar.inc(1);
@@ -97,7 +98,7 @@ pub(super) async fn close(
     visits: &[Visit],
     at_once: usize,
 ) -> Result<Closing, ApiError> {
-    let bar = day::bar("reading the books", scene.customers.len());
+    let bar = bar("reading the books", scene.customers.len());
     let after = async |(customer, before): (&Person, &Before)| {
         let orders = new_orders(scene.service, customer, before).await?;
         bar.inc(1);
@@ -195,7 +196,7 @@ pub(super) async fn wait_for_callbacks(
     fates: &[&Fate],
     ending: &CancellationToken,
 ) -> Result<(), ApiError> {
-    let spinner = day::spinner("waiting for WeChat");
+    let spinner = spinner("waiting for WeChat");
     let begun = Instant::now();
     let (mut seen, mut news_at) = (before, begun);
     while !ending.is_cancelled() && begun.elapsed() < CALLBACKS_MAX && news_at.elapsed() < QUIET {
@@ -234,7 +235,7 @@ pub(super) async fn wait_for_relay(
     opening: &Opening,
     expected: &[Totals],
 ) -> Result<(), ApiError> {
-    let spinner = day::spinner("waiting for the relay");
+    let spinner = spinner("waiting for the relay");
     let begun = Instant::now();
     while !scene.ending.is_cancelled() && begun.elapsed() < RELAY_MAX {
         let now = totals(scene.service, &scene.tenant.merchants, opening.today).await?;

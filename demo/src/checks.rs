@@ -2,39 +2,16 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
-
 use super::{
     answer::Payment,
     books::Closing,
+    check::Check,
     desk::DeskReport,
-    payment::{End, Visit},
+    found::Found,
     plan::Behaviour,
-    summary::{Found, Summary},
+    summary::Summary,
+    visit::{End, Visit},
 };
-
-/// One thing that must be so.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Check {
-    pub(super) what: &'static str,
-    pub(super) agrees: bool,
-    pub(super) detail: String,
-}
-
-impl Check {
-    pub(super) fn new(what: &'static str, agrees: bool, detail: impl Into<String>) -> Self {
-        Self {
-            what,
-            agrees,
-            detail: detail.into(),
-        }
-    }
-
-    /// All of so many.
-    pub(super) fn all(what: &'static str, good: usize, of: usize) -> Self {
-        Self::new(what, good == of, format!("{good} of {of}"))
-    }
-}
 
 /// All of it but the ledger's own verification, which takes the database.
 pub(super) fn checks(summary: &Summary, found: &Found<'_>) -> Vec<Check> {

@@ -1,18 +1,12 @@
 //! The day itself: everybody logs in, then everybody pays, so many at a time.
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::{
-    measure::Latencies,
-    patience::ApiError,
-    payment::{Scene, Visit, visit},
-    plan::Intent,
+    measure::Latencies, patience::ApiError, payment::visit, plan::Intent, progress::bar,
+    scene::Scene, visit::Visit,
 };
 
 /// What happened, and how long it took.
@@ -23,35 +17,6 @@ pub(super) struct Day {
     pub(super) elapsed: Duration,
     /// False when it was ended before everything was done and waited for.
     pub(super) complete: bool,
-}
-
-/// A bar on stderr; hidden when that is not a terminal.
-pub(super) fn bar(phase: &'static str, length: usize) -> ProgressBar {
-    let template = "{msg:<20} {wide_bar} {human_pos} of {human_len}, {rate} a second, {eta} left";
-    let style = ProgressStyle::with_template(template);
-    ProgressBar::new(u64::try_from(length).unwrap_or(u64::MAX))
-        .with_style(
-            style
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .with_key("rate", rate),
-        )
-        .with_message(phase)
-}
-
-/// The library's own shows four decimals.
-fn rate(state: &ProgressState, to: &mut dyn fmt::Write) {
-    // A line that cannot be drawn is not drawn.
-    let _ = write!(to, "{:.0}", state.per_sec());
-}
-
-/// The same for a wait of unknown length.
-pub(super) fn spinner(phase: &'static str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {prefix}: {msg} ({elapsed})");
-    let spinner = ProgressBar::new_spinner()
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
-        .with_prefix(phase);
-    spinner.enable_steady_tick(Duration::from_millis(120));
-    spinner
 }
 
 /// Logs every customer in.

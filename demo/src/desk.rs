@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::{
     answer::{Exception, PaymentPolicy},
     patience::ApiError,
-    payment::{End, Scene, Visit},
+    scene::Scene,
+    visit::{End, Visit},
 };
 
 /// Refunds above this wait for a second person. Low, so that some do.

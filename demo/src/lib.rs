@@ -5,12 +5,13 @@
 //! |---|---|
 //! | `tenant` | the tenant, its rule, merchants and codes: made once |
 //! | `plan` | who is going to pay what, from the seed |
-//! | `payment`, `day` | one payment, and all of them |
-//! | `refund`, `afterwards` | money that goes back, and what takes its time |
+//! | `scene` | where it happens: the service, WeChat, customers and operators |
+//! | `visit`, `payment`, `day` | one payment, and all of them |
+//! | `refund_seen`, `refund`, `afterwards` | money that goes back, and what takes its time |
 //! | `desk` | the tenant's policy, and what its operators look at |
 //! | `service`, `office`, `answer`, `wechat`, `patience` | the two other sides, and what happens when they do not answer |
 //! | `books` | what the service says before and after |
-//! | `summary`, `points`, `returns`, `checks`, `tables` | the two accounts side by side, what must agree, and how it is told |
+//! | `found`, `summary`, `points`, `returns`, `check`, `checks`, `tables` | the two accounts side by side, what must agree, and how it is told |
 //! | `scenes` | afterwards: what risk stops, asks and holds, and what becomes of points |
 //! | `run` | all of it in its order |
 //!
@@ -25,23 +26,29 @@
 mod afterwards;
 mod answer;
 mod books;
+mod check;
 mod checks;
 mod day;
 mod desk;
+mod found;
 mod measure;
 mod office;
 mod patience;
 mod payment;
 mod plan;
 mod points;
+mod progress;
 mod refund;
+mod refund_seen;
 mod returns;
 mod run;
+mod scene;
 mod scenes;
 mod service;
 mod summary;
 mod tables;
 mod tenant;
+mod visit;
 mod wechat;
 
 use std::path::PathBuf;

@@ -10,7 +10,7 @@ use std::str::FromStr as _;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::{answer::PointsRule, checks::Check, plan::customer_name, summary::Found};
+use super::{answer::PointsRule, check::Check, found::Found, plan::customer_name};
 use zhangfang::{
     points::RuleTerms,
     primitives::{Money, Points},

@@ -6,78 +6,18 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt as _, stream};
 
 use super::{
-    answer::Refund,
-    day,
     patience::ApiError,
-    payment::{Scene, Visit},
     plan::{Asker, RefundIntent},
+    progress::bar,
+    refund_seen::RefundSeen,
+    scene::Scene,
     service::Person,
+    visit::Visit,
 };
 
 /// WeChat takes days; the simulator seconds, divided by its compression.
 const FOLLOW_MAX: Duration = Duration::from_mins(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-
-/// A refund and all that was seen of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RefundSeen {
-    /// None when asking failed.
-    pub(super) refund_no: Option<String>,
-    /// None for what the policy does by itself.
-    pub(super) asker: Option<Asker>,
-    pub(super) whole: bool,
-    pub(super) amount_fen: i64,
-    /// What the second person said, if one was needed.
-    pub(super) agreed: Option<bool>,
-    /// The customer's bank did not take it, and an operator sent it elsewhere.
-    pub(super) redirected: bool,
-    /// WeChat's answer was not to be had or not verified, at least once.
-    pub(super) in_doubt: bool,
-    pub(super) state: String,
-    pub(super) points_back: i64,
-    /// Why the demo could not go on with it.
-    pub(super) failure: Option<String>,
-}
-
-impl RefundSeen {
-    pub(super) fn wished(asker: Option<Asker>, amount_fen: i64) -> Self {
-        Self {
-            refund_no: None,
-            asker,
-            whole: true,
-            amount_fen,
-            agreed: None,
-            redirected: false,
-            in_doubt: false,
-            state: String::new(),
-            points_back: 0,
-            failure: None,
-        }
-    }
-
-    fn note(&mut self, refund: &Refund) {
-        self.refund_no = Some(refund.number.clone());
-        self.amount_fen = refund.amount_fen;
-        self.points_back = refund.points_back;
-        self.in_doubt |= refund.was_in_doubt();
-        refund.state.clone_into(&mut self.state);
-    }
-
-    pub(super) fn has_arrived(&self) -> bool {
-        self.state == "succeeded"
-    }
-
-    /// How WeChat's side must see it; none when WeChat must not know it.
-    pub(super) fn wechat_status(&self) -> Option<&'static str> {
-        match self.state.as_str() {
-            "succeeded" => Some("SUCCESS"),
-            "closed" => Some("CLOSED"),
-            "abnormal" => Some("ABNORMAL"),
-            "processing" => Some("PROCESSING"),
-            _ => None,
-        }
-    }
-}
 
 /// Asks for it, and has the second person decide if it waits for one.
 pub(super) async fn ask(scene: Scene<'_>, intent: RefundIntent, visit: &Visit) -> RefundSeen {
@@ -150,7 +90,7 @@ pub(super) async fn of_late_payment(
 pub(super) async fn follow_all(scene: Scene<'_>, visits: &mut [Visit], at_once: usize) {
     let open = visits.iter_mut().filter_map(|visit| visit.refund.as_mut());
     let open: Vec<&mut RefundSeen> = open.filter(|seen| seen.failure.is_none()).collect();
-    let bar = day::bar("money goes back", open.len());
+    let bar = bar("money goes back", open.len());
     stream::iter(open)
         .for_each_concurrent(at_once, async |seen| {
             if let Err(error) = follow(scene, seen).await {
@@ -189,39 +129,5 @@ async fn follow(scene: Scene<'_>, seen: &mut RefundSeen) -> Result<(), ApiError>
             return Err(ApiError::Up(format!("a refund is still {}", refund.state)));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wechat_must_not_know_a_refund_that_was_rejected() {
-        let in_state = |state: &str| RefundSeen {
-            state: state.to_owned(),
-            ..RefundSeen::wished(Some(Asker::Merchant), 100)
-        };
-        assert_eq!(in_state("rejected").wechat_status(), None);
-        assert_eq!(in_state("failed").wechat_status(), None);
-        assert_eq!(in_state("succeeded").wechat_status(), Some("SUCCESS"));
-        assert!(in_state("succeeded").has_arrived());
-        assert!(!in_state("closed").has_arrived());
-    }
-
-    #[test]
-    fn a_refund_that_wechat_once_did_not_answer_stays_known_as_such() {
-        let told = |history: &str| -> Refund {
-            let json = format!(
-                r#"{{"refund_no":"R1","state":"processing","amount_fen":5,"points_back":0,"history":{history}}}"#
-            );
-            serde_json::from_str(&json).unwrap()
-        };
-        let mut seen = RefundSeen::wished(Some(Asker::Operator), 5);
-        seen.note(&told(r#"[{"why":"asked"},{"why":null}]"#));
-        assert!(!seen.in_doubt);
-        seen.note(&told(r#"[{"why":"no_answer"}]"#));
-        seen.note(&told("[]"));
-        assert!(seen.in_doubt);
     }
 }

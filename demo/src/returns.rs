@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::{
     books::Closing,
-    checks::Check,
-    payment::Visit,
+    check::Check,
+    found::Found,
     plan::Asker,
-    refund::RefundSeen,
-    summary::Found,
+    refund_seen::RefundSeen,
+    visit::Visit,
     wechat::{REFUNDS_LISTED, WechatRefund},
 };
 

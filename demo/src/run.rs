@@ -10,15 +10,18 @@ use url::Url;
 use super::{
     Demo, afterwards,
     books::{self, Closing, Opening},
-    checks::Check,
+    check::Check,
+    checks::checks,
     day::{self, Day},
     desk::Policies,
+    found::Found,
     patience::ApiError,
-    payment::Scene,
     plan::{Behaviour, Intent, Size, customer_name, plan},
-    refund, scenes,
+    refund,
+    scene::Scene,
+    scenes,
     service::{self, LoginAs, Person, Service},
-    summary::{Found, Summary, moved_by_merchant},
+    summary::{Summary, moved_by_merchant},
     tables,
     tenant::{self, Tenant},
     wechat::{FaultLevel, Wechat},
@@ -160,7 +163,7 @@ impl Demo {
         let wished = planned.len();
         let day = self.misbehave(scene, planned).await?;
         let closing = self.close(scene, &opening, &day).await;
-        Ok(Summary::of(&Found {
+        let found = Found {
             seed: self.seed,
             wished,
             tenant: scene.tenant,
@@ -170,7 +173,12 @@ impl Demo {
             closing: closing.as_ref(),
             repeated: scene.service.repeated(),
             crossed_midnight: SystemClock.now().business_day() != today,
-        }))
+        };
+        let mut summary = Summary::of(&found);
+        if summary.complete {
+            summary.checks = checks(&summary, &found);
+        }
+        Ok(summary)
     }
 
     /// Switches the faults on for the day, and back to what they were; the same with the policy.

@@ -11,18 +11,18 @@ use serde_json::Value;
 
 use super::{
     answer::Totals,
-    books::{Closing, Opening, grown},
-    checks::{self, Check},
+    books::grown,
+    check::Check,
     day::Day,
     desk::DeskReport,
+    found::Found,
     measure::{Latencies, Percentiles, per_second},
     patience::Repeated,
-    payment::{End, Learnt, Visit},
     plan::Behaviour,
     points::{self, PointsReport},
     returns::{self, ReturnsReport},
     scenes::SceneReport,
-    tenant::Tenant,
+    visit::{End, Learnt, Visit},
     wechat::WechatStats,
 };
 
@@ -103,25 +103,11 @@ pub(super) struct Speed {
     pub(super) paid_to_visible: Percentiles,
 }
 
-/// What a day leaves behind.
-#[derive(Debug)]
-pub(super) struct Found<'a> {
-    pub(super) seed: u64,
-    pub(super) wished: usize,
-    pub(super) tenant: &'a Tenant,
-    pub(super) day: &'a Day,
-    pub(super) logins: &'a Latencies,
-    pub(super) opening: &'a Opening,
-    /// None when the books could not be read at the end.
-    pub(super) closing: Option<&'a Closing>,
-    pub(super) repeated: Repeated,
-    pub(super) crossed_midnight: bool,
-}
-
 impl Summary {
+    /// Everything but what is checked.
     pub(super) fn of(found: &Found<'_>) -> Self {
         let moved = moved_by_merchant(found.day, found.tenant.merchants.len());
-        let summary = Self {
+        Self {
             seed: found.seed,
             complete: found.day.complete,
             orders: orders(found),
@@ -135,13 +121,7 @@ impl Summary {
             speed: speed(found),
             checks: Vec::new(),
             ledger: None,
-        };
-        let checks = if summary.complete {
-            checks::checks(&summary, found)
-        } else {
-            Vec::new()
-        };
-        Self { checks, ..summary }
+        }
     }
 
     pub(super) fn agrees(&self) -> bool {

@@ -13,9 +13,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    checks::Check,
+    check::Check,
     patience::ApiError,
-    payment::Scene,
+    scene::Scene,
     service::{LoginAs, Person},
 };
 

@@ -1,0 +1,35 @@
+//! Where the day happens, and for whom.
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    patience::ApiError,
+    service::{Person, Service},
+    tenant::{Operators, Tenant},
+    wechat::Wechat,
+};
+
+/// Where the day happens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scene<'a> {
+    pub(super) service: &'a Service,
+    pub(super) wechat: &'a Wechat,
+    pub(super) customers: &'a [Person],
+    pub(super) tenant: &'a Tenant,
+    pub(super) operators: &'a Operators,
+    /// Names this run in idempotency keys, so that the same seed makes new orders.
+    pub(super) run: &'a str,
+    /// Whether anything goes wrong at WeChat today.
+    pub(super) troubled: bool,
+    pub(super) ending: &'a CancellationToken,
+}
+
+impl Scene<'_> {
+    /// For what happens before anything is paid: ended there, there is nothing to tell.
+    pub(super) fn go_on(&self) -> Result<(), ApiError> {
+        if self.ending.is_cancelled() {
+            return Err(ApiError::Up("ended before the first payment".to_owned()));
+        }
+        Ok(())
+    }
+}

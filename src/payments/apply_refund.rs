@@ -254,28 +254,32 @@ impl ApplyRefund {
         reason: &'static str,
         (order, refund): (Option<&Order>, Option<&Refund>),
     ) {
-        match &self.callback {
-            Some((id, _, notice)) if set.get::<Alarms>(*id).is_none() => {
-                let alarm = AlarmRow::of_refund(self.tenant, reason, notice, cx.now());
-                set.put::<Alarms>(*id, alarm);
-                self.store_callback(set, cx, CallbackOutcome::Rejected, Some(reason));
-                let kind = match refund {
-                    // Money may have gone, and it is in no books.
-                    None => Some(ExceptionKind::ForeignRefund),
-                    Some(_) if matches!(reason, "refund_not_sent" | "refund_over_paid") => {
-                        Some(ExceptionKind::RefundContradiction)
-                    }
-                    Some(_) => None,
-                };
-                if let Some(kind) = kind {
-                    let refund_no = &notice.refund.out_refund_no;
-                    let detail = format!("{reason}: refund {refund_no}");
-                    put_exception(set, cx, self.tenant, kind, (order, refund), detail, None);
-                }
-            }
-            Some(_) => {}
-            None => self.reject_answer(set, cx, reason, (order, refund)),
+        let Some((id, _, notice)) = &self.callback else {
+            self.reject_answer(set, cx, reason, (order, refund));
+            return;
+        };
+        let kept = set.get::<Callbacks>(*id);
+        if kept.is_some_and(|kept| kept.was_rejected_for(reason)) {
+            return;
         }
+        if set.get::<Alarms>(*id).is_none() {
+            let alarm = AlarmRow::of_refund(self.tenant, reason, notice, cx.now());
+            set.put::<Alarms>(*id, alarm);
+        }
+        let kind = match refund {
+            // Money may have gone, and it is in no books.
+            None => Some(ExceptionKind::ForeignRefund),
+            Some(_) if matches!(reason, "refund_not_sent" | "refund_over_paid") => {
+                Some(ExceptionKind::RefundContradiction)
+            }
+            Some(_) => None,
+        };
+        if let Some(kind) = kind {
+            let refund_no = &notice.refund.out_refund_no;
+            let detail = format!("{reason}: refund {refund_no}");
+            put_exception(set, cx, self.tenant, kind, (order, refund), detail, None);
+        }
+        self.store_callback(set, cx, CallbackOutcome::Rejected, Some(reason));
     }
 
     /// An answer that is wrong is noted on the refund, which is asked about again ever more rarely;
@@ -323,7 +327,7 @@ impl ApplyRefund {
                 outcome,
                 received_at: cx.now(),
                 body: body.clone(),
-                reason,
+                reason: reason.map(Into::into),
                 headers: None,
             };
             set.put::<Callbacks>(*id, row);
@@ -750,7 +754,7 @@ impl Operation for ApplyRefund {
     ) -> Result<RefundUpdateOutcome, BookingError> {
         self.audit_statement(set, cx);
         // One that was rejected is judged again: it may be played again after what was missing is
-        // there. Its alarm is raised once.
+        // there. For each reason a person is told once.
         if let Some((id, _, _)) = &self.callback
             && let Some(CallbackOutcome::Refund | CallbackOutcome::Duplicate) =
                 set.get::<Callbacks>(*id).map(|row| row.outcome)

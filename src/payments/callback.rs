@@ -397,7 +397,7 @@ impl Operation for StoreCallback {
                 outcome: self.outcome,
                 received_at: cx.now(),
                 body: self.body.clone(),
-                reason: self.reason,
+                reason: self.reason.map(Into::into),
                 headers: self.headers.clone(),
             };
             set.put::<Callbacks>(self.event, row);

@@ -596,7 +596,7 @@ impl SettlePayment {
                 outcome,
                 received_at: cx.now(),
                 body: body.clone(),
-                reason,
+                reason: reason.map(Into::into),
                 headers: None,
             };
             set.put::<Callbacks>(*id, row);
@@ -614,13 +614,15 @@ impl SettlePayment {
         }
         // Where the payment was settled in this batch, nobody has looked for the callback; then it
         // is new, or was never taken.
-        let known = set.has_loaded::<Callbacks>(*id);
-        let known = known.then(|| set.get::<Callbacks>(*id)).flatten();
+        let known = set.get_loaded::<Callbacks>(*id);
         if known.is_none_or(|row| row.outcome != CallbackOutcome::Duplicate) {
             self.store_callback(set, cx, CallbackOutcome::Duplicate, None);
         }
     }
 
+    /// Keeps the callback with its reason, raises an alarm once, and tells a person where money may
+    /// have come that is in no books. A callback that failed before, or was rejected for another
+    /// reason, is judged anew when it is played again.
     fn reject(
         &self,
         set: &mut WorkingSet,
@@ -628,15 +630,21 @@ impl SettlePayment {
         order: Option<&Order>,
         reason: &'static str,
     ) {
-        match &self.callback {
-            Some((id, _)) if set.get::<Alarms>(*id).is_none() => {
-                let alarm = AlarmRow::of_payment(self.tenant, reason, &self.notice, cx.now());
-                set.put::<Alarms>(*id, alarm);
-                self.store_callback(set, cx, CallbackOutcome::Rejected, Some(reason));
-            }
-            // A query that is asked again and again says it once.
-            Some(_) | None => return,
+        // A query that is asked again and again says it once.
+        let Some((id, _)) = &self.callback else {
+            return;
+        };
+        // Where the order was paid earlier in this batch, nobody has looked for this callback. It is
+        // taken for new; if it is not, the keys refuse the batch, and alone it asks for them.
+        let kept = set.get_loaded::<Callbacks>(*id);
+        if kept.is_some_and(|kept| kept.was_rejected_for(reason)) {
+            return;
         }
+        if set.get_loaded::<Alarms>(*id).is_none() {
+            let alarm = AlarmRow::of_payment(self.tenant, reason, &self.notice, cx.now());
+            set.put::<Alarms>(*id, alarm);
+        }
+        self.store_callback(set, cx, CallbackOutcome::Rejected, Some(reason));
         let transaction = &self.notice.wechat_transaction_id;
         let (kind, detail) = match reason {
             "paid_twice" => (
@@ -692,28 +700,23 @@ impl Operation for SettlePayment {
                 }
             }
         }
-        // What is told of a payment that is settled already is kept once. Rare, too.
-        if let Some((id, _)) = &self.callback
-            && let Some(order) = self.order
-            && set.has_loaded::<Orders>(order)
-            && let Some(payment) = set
-                .get::<Orders>(order)
-                .and_then(|order| order.state.payment())
-            && payment.settled_by != Some(*id)
-        {
-            want.row::<Callbacks>(*id);
-        }
-        // An alarm is raised once however often WeChat repeats itself. Rare, but known only after
-        // the order is.
+        // What is told of a payment that is settled already is kept once, and an alarm is raised
+        // once, however often WeChat repeats itself. Rare, but known only after the order is.
         if let Some((id, _)) = &self.callback
             && self
                 .order
                 .is_none_or(|order| set.has_loaded::<Orders>(order))
-            && self
-                .mismatch(self.order.and_then(|order| set.get::<Orders>(order)))
-                .is_some()
         {
-            want.row::<Alarms>(*id);
+            let order = self.order.and_then(|order| set.get_loaded::<Orders>(order));
+            if self.mismatch(order).is_some() {
+                want.row::<Alarms>(*id);
+                want.row::<Callbacks>(*id);
+            } else if order
+                .and_then(|order| order.state.payment())
+                .is_some_and(|payment| payment.settled_by != Some(*id))
+            {
+                want.row::<Callbacks>(*id);
+            }
         }
     }
 

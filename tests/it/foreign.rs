@@ -333,6 +333,36 @@ async fn their_notice_before_ours_asks_about_the_order_first() {
     setup.app.finish().await;
 }
 
+/// A callback that failed is judged anew when it comes again. That its alarm was raised then must
+/// not keep it from being told now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_that_failed_and_is_rejected_later_is_told_once() {
+    let desk = Desk::open().await;
+    let order = unpaid(&desk, 1_000, "k").await;
+    let channel = &desk.channel;
+    channel.refunds_elsewhere(&order, "TK", 1_000, RefundStatus::Success);
+    channel.refunds_elsewhere(&order, "TK2", 400, RefundStatus::Success);
+    let first = channel.foreign_notice(&order, "TK", "4200", "n1");
+    let second = channel.foreign_notice(&order, "TK2", "4200", "n2");
+    for early in [&first, &second] {
+        let early = take(&desk.payments, &desk, early.clone()).await;
+        assert!(matches!(early, Err(CallbackError::Db(_))), "{early:?}");
+    }
+    channel.says_paid(&order, "4200", desk.app.app.now(), true);
+    assert_eq!(told(&desk, first).await, HandledCallback::Refund);
+    let before = desk.exceptions().await;
+    for _ in 0..2 {
+        let again = told(&desk, second.clone()).await;
+        assert_eq!(again, HandledCallback::Rejected("refund_over_paid"));
+        let added = desk.exceptions().await.split_off(before.len());
+        assert_eq!(added, ["foreign_refund"]);
+    }
+    let rejected =
+        "SELECT COUNT(*) FROM callback_events WHERE outcome = 3 AND reason = 'refund_over_paid'";
+    assert_eq!(desk.app.count(rejected).await, 1);
+    desk.app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_of_ours_that_does_not_fit_beside_a_foreign_one_fails_and_the_rest_is_right() {
     let setup = RefundSetup::open().await;

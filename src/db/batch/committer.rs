@@ -371,7 +371,11 @@ impl Committer {
         if is_read_only(&mut conn).await? {
             return Err(DbError::ReadOnly);
         }
-        conn.execute("SET SESSION autocommit = 0").await?;
+        // A process that stands still in the middle of a load would keep the snapshot, and with it
+        // every old version of every row, for the eight hours that servers wait by default. One that
+        // lives is heard of each time it renews its lease.
+        conn.execute("SET SESSION autocommit = 0, wait_timeout = 60")
+            .await?;
         let mut holder = [0; 16];
         holder[..8].copy_from_slice(&self.ids.random().to_be_bytes());
         holder[8..].copy_from_slice(&self.ids.random().to_be_bytes());

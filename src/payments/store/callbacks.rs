@@ -1,5 +1,7 @@
 //! Callbacks as received, and the alarms of what was authentic but mismatched.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use sqlx::{Row as _, mysql::MySqlRow};
 
@@ -21,9 +23,16 @@ pub(crate) struct CallbackRow {
     pub(crate) received_at: Timestamp,
     pub(crate) body: Bytes,
     /// Why it was not taken, as a stable code.
-    pub(crate) reason: Option<&'static str>,
+    pub(crate) reason: Option<Cow<'static, str>>,
     /// JSON of the signature's headers, kept of unverified callbacks.
     pub(crate) headers: Option<Vec<u8>>,
+}
+
+impl CallbackRow {
+    /// Whether it was rejected for this reason before, so that whoever must know was told.
+    pub(crate) fn was_rejected_for(&self, reason: &str) -> bool {
+        self.outcome == CallbackOutcome::Rejected && self.reason.as_deref() == Some(reason)
+    }
 }
 
 impl RowSet for Callbacks {
@@ -31,9 +40,9 @@ impl RowSet for Callbacks {
     type Row = CallbackRow;
     const LOCK_ORDER: u8 = 20;
 
-    /// Only whether it is there: nobody decides on the body.
+    /// Without the body: nobody decides on it.
     fn load(keys: &[Id], sql: &mut Sql) {
-        sql.push("SELECT /* payments.load_callbacks */ id, tenant_id, outcome, received_at FROM callback_events WHERE id IN (");
+        sql.push("SELECT /* payments.load_callbacks */ id, tenant_id, outcome, received_at, reason FROM callback_events WHERE id IN (");
         sql.list(keys, |sql, key| {
             sql.bytes(key.bytes());
         });
@@ -51,7 +60,7 @@ impl RowSet for Callbacks {
             outcome,
             received_at: row.try_get(3)?,
             body: Bytes::new(),
-            reason: None,
+            reason: row.try_get::<Option<String>, _>(4)?.map(Cow::Owned),
             headers: None,
         };
         Ok((read_id(row, 0)?, callback))
@@ -69,7 +78,7 @@ impl RowSet for Callbacks {
                 sql.push("(").bytes(change.key.bytes()).push(",").int(callback.tenant.0);
                 sql.push(",").int(callback.outcome.code()).push(",").time(callback.received_at);
                 sql.push(",").blob(&callback.body);
-                sql.push(",").option(callback.reason, |sql, reason| { sql.text(reason); });
+                sql.push(",").option(callback.reason.as_deref(), |sql, reason| { sql.text(reason); });
                 sql.push(",").option(callback.headers.as_ref(), |sql, headers| { sql.blob(headers); }).push(")");
             },
         );

@@ -9,7 +9,7 @@
 //! request is answered with the refund as it stands.
 
 use super::{
-    ChannelOutcome, PaymentChannel, Payments, Refund, RefundCall, RefundError, RefundState,
+    ChannelOutcome, Order, PaymentChannel, Payments, Refund, RefundCall, RefundError, RefundState,
     RefundStateKind, RefundUpdateOutcome, Refusal, RefusalKind, TimeScale,
     apply_refund::{ABSENT_ONCE, ApplyRefund, RefundUpdate, apply},
     find::find_refund,
@@ -62,7 +62,11 @@ async fn submit_refund(payments: &Payments, refund: Refund, until: Timestamp) ->
         // A callback was faster.
         Ok(RefundUpdateOutcome::Before) => match find_refund(&payments.db, refund.id).await {
             Ok(Some(moved)) => moved,
-            Ok(None) | Err(_) => refund,
+            Ok(None) => refund,
+            Err(error) => {
+                tracing::warn!(refund.no = %refund.no(), reason = %error, "a refund that has moved is shown as it was");
+                refund
+            }
         },
         Ok(RefundUpdateOutcome::Unpaid(_)) => refund,
         Ok(RefundUpdateOutcome::Rejected(reason)) => {
@@ -192,12 +196,24 @@ impl Work for BeginCall {
     }
 }
 
+/// The order that a refund is of. None when it cannot be read now: a job comes back to the refund.
+async fn order_of(payments: &Payments, refund: &Refund) -> Option<Order> {
+    match list::find_order(&payments.db, refund.tenant, refund.order).await {
+        Ok(Some(view)) => Some(view.order),
+        Ok(None) => {
+            tracing::error!(refund.no = %refund.no(), "a refund without its order");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(refund.no = %refund.no(), reason = %error, "the order of a refund was not read; a job asks again");
+            None
+        }
+    }
+}
+
 /// Asks for the refund under its number.
 async fn send_refund(payments: &Payments, refund: &Refund) -> Option<RefundUpdate> {
-    let order = match list::find_order(&payments.db, refund.tenant, refund.order).await {
-        Ok(Some(view)) => view.order,
-        Ok(None) | Err(_) => return None,
-    };
+    let order = order_of(payments, refund).await?;
     let channel = payments.channels.of(refund.tenant);
     let call = RefundCall {
         refund_no: refund.no(),
@@ -250,10 +266,7 @@ async fn confirm_by_query(
 
 /// Asks what became of it.
 async fn query_refund_status(payments: &Payments, refund: &Refund) -> Option<RefundUpdate> {
-    let order = match list::find_order(&payments.db, refund.tenant, refund.order).await {
-        Ok(Some(view)) => view.order,
-        Ok(None) | Err(_) => return None,
-    };
+    let order = order_of(payments, refund).await?;
     let channel = payments.channels.of(refund.tenant);
     let said = match refund.origin.foreign_no() {
         Some(number) => channel.query_refund_of(number, &order.sub_mchid).await,

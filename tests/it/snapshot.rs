@@ -183,3 +183,33 @@ async fn what_is_decided_on_is_of_one_moment() {
     other.close().await;
     app.finish().await;
 }
+
+/// The snapshot is of a table that has another definition by now, as after `ADD INDEX` or an online
+/// schema change: the load is made again, and nobody is told of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_altered_during_a_load_is_loaded_again() {
+    let app = TestApp::start().await;
+    let mut root = app.scratch.owner.clone().connect().await.unwrap();
+    let customer = someone(app.db());
+    let written = adjust(&app, customer, 7);
+    let gate = Shut::gate(&app).await;
+    let look = Look {
+        customer,
+        entry: written.entry(),
+        gate: gate.number,
+        loads: Loads::Together,
+    };
+    assert!(app.db().submit(written).await.unwrap());
+    let looking = tokio::spawn({
+        let db = app.db().clone();
+        async move { db.submit(look).await }
+    });
+    at_the_gate(&mut root, gate.number).await;
+    sqlx::query("ALTER TABLE accounts ADD INDEX altered_meanwhile (tenant_id)")
+        .execute(&mut root)
+        .await
+        .unwrap();
+    gate.open().await;
+    assert_eq!(looking.await.unwrap().unwrap(), (true, 7));
+    app.finish().await;
+}

@@ -337,30 +337,30 @@ async fn their_notice_before_ours_asks_about_the_order_first() {
 /// not keep it from being told now.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_notice_that_failed_and_is_rejected_later_is_told_once() {
-    let desk = Desk::open().await;
-    let order = unpaid(&desk, 1_000, "k").await;
-    let channel = &desk.channel;
+    let setup = RefundSetup::open().await;
+    let order = unpaid(&setup, 1_000, "k").await;
+    let channel = &setup.channel;
     channel.refunds_elsewhere(&order, "TK", 1_000, RefundStatus::Success);
     channel.refunds_elsewhere(&order, "TK2", 400, RefundStatus::Success);
     let first = channel.foreign_notice(&order, "TK", "4200", "n1");
     let second = channel.foreign_notice(&order, "TK2", "4200", "n2");
     for early in [&first, &second] {
-        let early = take(&desk.payments, &desk, early.clone()).await;
+        let early = take(&setup.payments, &setup, early.clone()).await;
         assert!(matches!(early, Err(CallbackError::Db(_))), "{early:?}");
     }
-    channel.says_paid(&order, "4200", desk.app.app.now(), true);
-    assert_eq!(told(&desk, first).await, HandledCallback::Refund);
-    let before = desk.exceptions().await;
+    channel.says_paid(&order, "4200", setup.app.app.now(), true);
+    assert_eq!(told(&setup, first).await, HandledCallback::Refund);
+    let before = setup.exceptions().await;
     for _ in 0..2 {
-        let again = told(&desk, second.clone()).await;
+        let again = told(&setup, second.clone()).await;
         assert_eq!(again, HandledCallback::Rejected("refund_over_paid"));
-        let added = desk.exceptions().await.split_off(before.len());
+        let added = setup.exceptions().await.split_off(before.len());
         assert_eq!(added, ["foreign_refund"]);
     }
     let rejected =
         "SELECT COUNT(*) FROM callback_events WHERE outcome = 3 AND reason = 'refund_over_paid'";
-    assert_eq!(desk.app.count(rejected).await, 1);
-    desk.app.finish().await;
+    assert_eq!(setup.app.count(rejected).await, 1);
+    setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,5 @@
 //! Who is calling.
 
-use serde::{Deserialize, Serialize};
-
 use super::Permission;
 use crate::{
     audit::Actor,
@@ -31,9 +29,8 @@ pub enum Principal {
 
 coded! {
     /// What a person is at a merchant.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-    #[serde(rename_all = "snake_case")]
-    pub enum StaffRole {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum StaffRole: Serde {
         Owner => "owner",
         Clerk => "clerk",
     }
@@ -41,29 +38,12 @@ coded! {
 
 coded! {
     /// What a person is for the tenant.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-    #[serde(rename_all = "snake_case")]
-    pub enum OperatorRole {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum OperatorRole: Serde {
         Admin => "admin",
         Auditor => "auditor",
         /// A back end that awards, deducts, redeems and holds points.
         Service => "service",
-    }
-}
-
-impl StaffRole {
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Owner, Self::Clerk]
-            .into_iter()
-            .find(|role| role.name() == name)
-    }
-}
-
-impl OperatorRole {
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Admin, Self::Auditor, Self::Service]
-            .into_iter()
-            .find(|role| role.name() == name)
     }
 }
 

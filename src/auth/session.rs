@@ -1,7 +1,5 @@
 //! Refresh tokens: opened at login, rotated at each use.
 
-use std::fmt;
-
 use aws_lc_rs::digest;
 
 use super::{AuthError, store};
@@ -35,7 +33,7 @@ pub enum Subject {
 coded! {
     /// What kind of person a session belongs to.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum SubjectKind {
+    pub enum SubjectKind: Display {
         Customer => "customer",
         Staff => "staff",
     }
@@ -251,12 +249,6 @@ fn judge(session: &Session, now: Timestamp) -> Verdict {
         Verdict::Expired
     } else {
         Verdict::Good
-    }
-}
-
-impl fmt::Display for SubjectKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

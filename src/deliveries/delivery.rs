@@ -29,21 +29,8 @@ const ERROR_MAX: usize = 200;
 
 coded! {
     /// What is told, and so to whom. The number is the last byte of the id.
-    #[derive(
-        Debug,
-        Clone,
-        Copy,
-        PartialEq,
-        Eq,
-        PartialOrd,
-        Ord,
-        Hash,
-        serde::Deserialize,
-        serde::Serialize,
-        utoipa::ToSchema,
-    )]
-    #[serde(rename_all = "snake_case")]
-    pub enum DeliveryKind {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum DeliveryKind: Serde {
         ShippingInfo = 1 => "shipping_info",
         PaymentMessage = 2 => "payment_message",
         RefundMessage = 3 => "refund_message",
@@ -53,11 +40,8 @@ coded! {
 
 coded! {
     /// Where a delivery stands: see the module's table.
-    #[derive(
-        Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize, utoipa::ToSchema,
-    )]
-    #[serde(rename_all = "snake_case")]
-    pub enum DeliveryState {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum DeliveryState: Serde {
         Pending => "pending",
         Delivered => "delivered",
         Dropped => "dropped",

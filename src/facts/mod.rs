@@ -19,7 +19,7 @@ mod subject;
 use serde::{Deserialize, Serialize};
 
 pub use origin::{Device, InvalidDevice, Origin, masked};
-pub use stage::{Stage, UnknownStage};
+pub use stage::Stage;
 pub use subject::{Network, Subject};
 
 use crate::primitives::{CustomerId, MerchantId, Money, Points, TenantId, Timestamp};

@@ -27,11 +27,8 @@ pub enum MerchantState {
 }
 
 coded! {
-    #[derive(
-        Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
-    )]
-    #[serde(rename_all = "snake_case")]
-    pub enum MerchantStateKind {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum MerchantStateKind: Serde {
         Pending => "pending",
         Approved => "approved",
         Rejected => "rejected",

@@ -240,7 +240,7 @@ impl FromRow<'_, MySqlRow> for Staff {
             id: row.try_get("id")?,
             tenant: row.try_get("tenant_id")?,
             merchant: row.try_get("merchant_id")?,
-            role: StaffRole::parse(&role).ok_or_else(|| strange("a role"))?,
+            role: StaffRole::from_name(&role).ok_or_else(|| strange("a role"))?,
         })
     }
 }

@@ -1,16 +1,14 @@
 //! What becomes of a part of a point.
 
 use rust_decimal::{Decimal, RoundingStrategy, prelude::ToPrimitive as _};
-use serde::{Deserialize, Serialize};
 
 use crate::primitives::{Points, coded};
 
 coded! {
     /// How the product of yuan and ratio becomes whole points. The word is for ever: table and API
     /// carry it.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
-    #[serde(rename_all = "snake_case")]
-    pub enum Rounding {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum Rounding: Serde {
         /// 2.985 is 2: nobody is given a point that was not earned.
         #[default]
         Down => "down",

@@ -28,12 +28,12 @@ pub(crate) const POINTS_TRANSACTION_COLUMNS: &str = "p.id, p.tenant_id, p.custom
 /// Columns as in [`POINTS_TRANSACTION_COLUMNS`].
 pub(crate) fn read_points_transaction(row: &MySqlRow) -> Result<PointsTransaction, sqlx::Error> {
     let broken = |what: &'static str| sqlx::Error::Decode(what.into());
-    let code = |place: usize| -> Result<u8, sqlx::Error> {
-        u8::try_from(row.try_get::<i8, _>(place)?)
+    let code = |column: usize| -> Result<u8, sqlx::Error> {
+        u8::try_from(row.try_get::<i8, _>(column)?)
             .map_err(|_| broken("a code of points_transactions"))
     };
-    let points = |place: usize| -> Result<Points, sqlx::Error> {
-        Points::parse(row.try_get(place)?).map_err(|_| broken("points of points_transactions"))
+    let points = |column: usize| -> Result<Points, sqlx::Error> {
+        Points::parse(row.try_get(column)?).map_err(|_| broken("points of points_transactions"))
     };
     Ok(PointsTransaction {
         id: row.try_get(0)?,
@@ -347,7 +347,11 @@ pub(super) async fn list(
         sql.push(" AND p.kind = ").int(kind.code());
     } else if filter.reference.is_some() {
         // All of them, so that the unique key leads to the reference.
-        sql.push(" AND p.kind IN (1, 2, 3, 4)");
+        sql.push(" AND p.kind IN (");
+        sql.list(PointsTransactionKind::ALL, |sql, kind| {
+            sql.int(kind.code());
+        });
+        sql.push(")");
     }
     if let Some(state) = filter.state {
         sql.push(" AND p.state = ").int(state.code());

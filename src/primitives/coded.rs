@@ -18,7 +18,30 @@
 /// word in the API and in logs). Every variant has both, or only `= 1`, or only `=> "settled"`. Two
 /// variants with the same code or name do not compile. A code is never used again for something
 /// else: rows and events keep it.
+///
+/// `enum Fate: Serde` also derives `Serialize`, `Deserialize` and `ToSchema` by those names, and
+/// `enum Fate: Display` prints them (`: Serde, Display` does both).
 macro_rules! coded {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident: Serde $(, $more:ident)? {
+        $($(#[$doc:meta])* $variant:ident $(= $code:tt)? => $word:tt),+ $(,)?
+    }) => {
+        coded! {
+            $(#[$meta])*
+            #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+            $vis enum $name $(: $more)? {
+                $($(#[$doc])* #[serde(rename = $word)] $variant $(= $code)? => $word),+
+            }
+        }
+    };
+    ($(#[$meta:meta])* $vis:vis enum $name:ident: Display { $($variants:tt)+ }) => {
+        coded! { $(#[$meta])* $vis enum $name { $($variants)+ } }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+    };
     ($(#[$meta:meta])* $vis:vis enum $name:ident {
         $($(#[$doc:meta])* $variant:ident = $code:literal => $word:literal),+ $(,)?
     }) => {

@@ -1,6 +1,6 @@
 //! Decisions, and evaluations until their decision is stored.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,21 +17,8 @@ use crate::{
 
 coded! {
     /// What is done with an activity, ordered by severity. Code and name never change.
-    #[derive(
-        Debug,
-        Clone,
-        Copy,
-        PartialEq,
-        Eq,
-        PartialOrd,
-        Ord,
-        Hash,
-        Serialize,
-        Deserialize,
-        utoipa::ToSchema,
-    )]
-    #[serde(rename_all = "snake_case")]
-    pub enum Action {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Action: Serde, Display {
         Allow = 0 => "allow",
         /// The customer answers a challenge and asks again.
         Verify = 1 => "verify",
@@ -42,30 +29,10 @@ coded! {
     }
 }
 
-/// A word that is not an action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an action is allow, verify, review or block")]
-pub struct UnknownAction;
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Action {
-    type Err = UnknownAction;
-
-    fn from_str(text: &str) -> Result<Self, UnknownAction> {
-        Self::from_name(text).ok_or(UnknownAction)
-    }
-}
-
 coded! {
     /// What influence a rule that fired had on the decision.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-    #[serde(rename_all = "snake_case")]
-    pub enum Effect {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum Effect: Serde {
         /// It took part in the decision.
         Live => "live",
         /// None: it is in shadow, or the customer is outside its roll-out.

@@ -137,7 +137,7 @@ pub use counter::{
 };
 pub use counter_key::describe_counter;
 pub use counters::{ActivityKey, COUNT, DISTINCT_MAX};
-pub use decision::{Action, Decision, Effect, Evaluation, FiredRule, UnknownAction};
+pub use decision::{Action, Decision, Effect, Evaluation, FiredRule};
 pub use decisions_on::decisions_on;
 pub(crate) use decisions_on::read_decision;
 pub use file::{Mistake, Position, RuleFileErrors};
@@ -147,11 +147,9 @@ pub use list_decisions::{
 };
 pub use review::{
     Approval, CLAIM_SECONDS, NewReview, ReviewDecision, ReviewError, ReviewKind, ReviewPolicy,
-    ReviewRow, ReviewState, open_review, rules_wanting_review,
+    ReviewRow, ReviewState, ReviewStateKind, ReviewStatus, open_review, rules_wanting_review,
 };
-pub use review_store::{
-    ClaimDueReviews, REVIEW_STATES, ReviewFilter, Reviews, find_review, list_reviews,
-};
+pub use review_store::{ClaimDueReviews, ReviewFilter, Reviews, find_review, list_reviews};
 pub(crate) use review_store::{REVIEW_COLUMNS, read_review};
 pub use rule_sets::{ReloadedBy, StoredRuleSet, find_rule_set, find_rule_set_text, list_rule_sets};
 pub use rules::{

@@ -70,6 +70,46 @@ coded! {
     }
 }
 
+coded! {
+    /// The codes of [`ReviewState`] in the table.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum ReviewStateKind {
+        Open = 1,
+        Claimed = 2,
+        Approved = 3,
+        Rejected = 4,
+        TimedOutReleased = 5,
+        TimedOutVoided = 6,
+        Superseded = 7,
+    }
+}
+
+coded! {
+    /// The names of [`ReviewState`] in the API.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum ReviewStatus {
+        Open => "open",
+        Claimed => "claimed",
+        Approved => "approved",
+        Rejected => "rejected",
+        TimedOut => "timed_out",
+        Superseded => "superseded",
+    }
+}
+
+impl ReviewStateKind {
+    pub const fn status(self) -> ReviewStatus {
+        match self {
+            Self::Open => ReviewStatus::Open,
+            Self::Claimed => ReviewStatus::Claimed,
+            Self::Approved => ReviewStatus::Approved,
+            Self::Rejected => ReviewStatus::Rejected,
+            Self::TimedOutReleased | Self::TimedOutVoided => ReviewStatus::TimedOut,
+            Self::Superseded => ReviewStatus::Superseded,
+        }
+    }
+}
+
 /// The state of a review, with the data that belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReviewState {
@@ -184,29 +224,20 @@ pub enum Approval {
 }
 
 impl ReviewState {
-    /// The number in the table.
-    pub const fn code(&self) -> u8 {
+    pub const fn kind(&self) -> ReviewStateKind {
         match self {
-            Self::Open => 1,
-            Self::Claimed { .. } => 2,
-            Self::Approved => 3,
-            Self::Rejected => 4,
-            Self::TimedOut { released: true } => 5,
-            Self::TimedOut { released: false } => 6,
-            Self::Superseded => 7,
+            Self::Open => ReviewStateKind::Open,
+            Self::Claimed { .. } => ReviewStateKind::Claimed,
+            Self::Approved => ReviewStateKind::Approved,
+            Self::Rejected => ReviewStateKind::Rejected,
+            Self::TimedOut { released: true } => ReviewStateKind::TimedOutReleased,
+            Self::TimedOut { released: false } => ReviewStateKind::TimedOutVoided,
+            Self::Superseded => ReviewStateKind::Superseded,
         }
     }
 
-    /// The word in the API.
     pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Claimed { .. } => "claimed",
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
-            Self::TimedOut { .. } => "timed_out",
-            Self::Superseded => "superseded",
-        }
+        self.kind().status().name()
     }
 
     /// Whether the points were credited; none while it is not decided.

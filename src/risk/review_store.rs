@@ -2,7 +2,10 @@
 
 use sqlx::{Row as _, mysql::MySqlRow};
 
-use super::review::{CLAIM_SECONDS, ReviewDecision, ReviewKind, ReviewRow, ReviewState};
+use super::review::{
+    CLAIM_SECONDS, ReviewDecision, ReviewKind, ReviewRow, ReviewState, ReviewStateKind,
+    ReviewStatus,
+};
 use crate::{
     audit::Actor,
     db::{Change, Db, DbError, DueClaim, Recorder, RowSet, Sql, Tx, Work},
@@ -27,18 +30,18 @@ pub(crate) fn read_review(row: &MySqlRow) -> Result<ReviewRow, sqlx::Error> {
     let actor = |column: usize| -> Result<Option<Actor>, sqlx::Error> {
         Ok(row.try_get::<Option<String>, _>(column)?.map(Actor::new))
     };
-    let state = match code(11)? {
-        1 => ReviewState::Open,
-        2 => ReviewState::Claimed {
+    let kind = ReviewStateKind::from_code(code(11)?).ok_or(broken("risk_reviews.state"))?;
+    let state = match kind {
+        ReviewStateKind::Open => ReviewState::Open,
+        ReviewStateKind::Claimed => ReviewState::Claimed {
             by: actor(12)?.ok_or(broken("risk_reviews.claimed_by"))?,
             at: row.try_get(13)?,
         },
-        3 => ReviewState::Approved,
-        4 => ReviewState::Rejected,
-        5 => ReviewState::TimedOut { released: true },
-        6 => ReviewState::TimedOut { released: false },
-        7 => ReviewState::Superseded,
-        _ => return Err(broken("risk_reviews.state")),
+        ReviewStateKind::Approved => ReviewState::Approved,
+        ReviewStateKind::Rejected => ReviewState::Rejected,
+        ReviewStateKind::TimedOutReleased => ReviewState::TimedOut { released: true },
+        ReviewStateKind::TimedOutVoided => ReviewState::TimedOut { released: false },
+        ReviewStateKind::Superseded => ReviewState::Superseded,
     };
     let decided = match (actor(15)?, row.try_get::<Option<Timestamp>, _>(16)?) {
         (Some(by), Some(at)) => Some(ReviewDecision { by, at }),
@@ -153,7 +156,7 @@ fn push_mutable_columns(
         | ReviewState::Superseded => None,
     };
     before(sql, "state = ");
-    sql.int(review.state.code());
+    sql.int(review.state.kind().code());
     before(sql, ", claimed_by = ");
     text(sql, claim.map(|(by, _)| by.as_str()));
     before(sql, ", claimed_at = ");
@@ -175,11 +178,11 @@ fn push_mutable_columns(
     sql.int(review.version);
 }
 
-/// Which reviews a list shows.
+/// Which reviews a list shows: those that fit everything that is given.
 #[derive(Debug, Clone, Default)]
 pub struct ReviewFilter {
-    /// A word as [`ReviewState::name`] gives it. A claim that is over counts as open.
-    pub state: Option<&'static str>,
+    /// A claim older than [`CLAIM_SECONDS`] counts as open.
+    pub state: Option<ReviewStatus>,
     pub stage: Option<Stage>,
     pub customer: Option<CustomerId>,
     pub merchant: Option<MerchantId>,
@@ -187,18 +190,8 @@ pub struct ReviewFilter {
     pub claimed_by: Option<Actor>,
 }
 
-/// The words by which lists of reviews are narrowed.
-pub const REVIEW_STATES: [&str; 6] = [
-    "open",
-    "claimed",
-    "approved",
-    "rejected",
-    "timed_out",
-    "superseded",
-];
-
-/// Up to `limit.probe()` reviews of a tenant, those of the newest orders and points transactions
-/// first, older than `before`.
+/// Returns up to `limit.probe()` reviews of a tenant that are older than `before`, those of the
+/// newest orders and points transactions first.
 pub async fn list_reviews(
     db: &Db,
     tenant: TenantId,
@@ -206,7 +199,8 @@ pub async fn list_reviews(
     before: Option<ReviewId>,
     limit: PageLimit,
 ) -> Result<Vec<ReviewRow>, DbError> {
-    let over = db.now().plus_seconds(-CLAIM_SECONDS);
+    let claimed_after = db.now().plus_seconds(-CLAIM_SECONDS);
+    let claimed = ReviewStateKind::Claimed.code();
     let mut sql = Sql::new("SELECT /* risk.list_reviews */ ");
     sql.push(REVIEW_COLUMNS)
         .push(" FROM risk_reviews v WHERE v.tenant_id = ")
@@ -214,28 +208,21 @@ pub async fn list_reviews(
     if let Some(before) = before {
         sql.push(" AND v.id < ").bytes(before.bytes());
     }
-    match filter.state {
-        Some("open") => {
-            sql.push(" AND (v.state = 1 OR (v.state = 2 AND v.claimed_at <= ")
-                .time(over)
-                .push("))");
+    if let Some(status) = filter.state {
+        let kinds = ReviewStateKind::ALL.into_iter();
+        sql.push(" AND (v.state IN (");
+        sql.list(kinds.filter(|kind| kind.status() == status), |sql, kind| {
+            sql.int(kind.code());
+        });
+        sql.push(")");
+        if status == ReviewStatus::Claimed {
+            sql.push(" AND v.claimed_at > ").time(claimed_after);
         }
-        Some("claimed") => {
-            sql.push(" AND v.state = 2 AND v.claimed_at > ").time(over);
+        if status == ReviewStatus::Open {
+            sql.push(" OR v.state = ").int(claimed);
+            sql.push(" AND v.claimed_at <= ").time(claimed_after);
         }
-        Some("approved") => {
-            sql.push(" AND v.state = 3");
-        }
-        Some("rejected") => {
-            sql.push(" AND v.state = 4");
-        }
-        Some("timed_out") => {
-            sql.push(" AND v.state IN (5, 6)");
-        }
-        Some("superseded") => {
-            sql.push(" AND v.state = 7");
-        }
-        Some(_) | None => {}
+        sql.push(")");
     }
     if let Some(stage) = filter.stage {
         sql.push(" AND v.stage = ").int(stage.code());
@@ -247,9 +234,9 @@ pub async fn list_reviews(
         sql.push(" AND v.merchant_id = ").bytes(merchant.bytes());
     }
     if let Some(by) = &filter.claimed_by {
-        sql.push(" AND v.state = 2 AND v.claimed_by = ")
-            .text(by.as_str());
-        sql.push(" AND v.claimed_at > ").time(over);
+        sql.push(" AND v.state = ").int(claimed);
+        sql.push(" AND v.claimed_by = ").text(by.as_str());
+        sql.push(" AND v.claimed_at > ").time(claimed_after);
     }
     sql.push(" ORDER BY v.id DESC LIMIT ").int(limit.probe());
     let rows = sqlx::raw_sql(sql.into_statement())

@@ -4,12 +4,10 @@
 //! stands for. So the texts name what they mean, and the number comes from the type.
 
 use crate::{
-    audit::Actor,
     db::Sql,
     payments::{CallbackOutcome, OrderSharing, OrderStateKind, PointsReview, RefundStateKind},
     points::{PointsTransactionKind, PointsTransactionState},
-    primitives::Timestamp,
-    risk::{ReviewKind, ReviewState},
+    risk::{ReviewKind, ReviewStateKind},
     sharing::{PartState, ReturnState, ShareStateKind},
 };
 
@@ -41,10 +39,6 @@ pub(super) fn statement(text: &'static str) -> sqlx::AssertSqlSafe<String> {
 /// The number of `refund.accepted`.
 fn code(name: &str) -> Option<u8> {
     let (of, name) = name.split_once('.')?;
-    let claimed = ReviewState::Claimed {
-        by: Actor::new(""),
-        at: Timestamp::from_micros(0),
-    };
     let find = |codes: &[(&str, u8)]| {
         let known = codes.iter().find(|(known, _)| *known == name);
         known.map(|(_, code)| *code)
@@ -63,17 +57,8 @@ fn code(name: &str) -> Option<u8> {
         "points_transaction_kind" => {
             find(&PointsTransactionKind::ALL.map(|kind| (kind.name(), kind.code())))
         }
-        "review" => find(&[
-            (ReviewState::Open.name(), ReviewState::Open.code()),
-            (claimed.name(), claimed.code()),
-        ]),
-        "review_of" => find(&[
-            (ReviewKind::Order.name(), ReviewKind::Order.code()),
-            (
-                ReviewKind::PointsTransaction.name(),
-                ReviewKind::PointsTransaction.code(),
-            ),
-        ]),
+        "review" => find(&ReviewStateKind::ALL.map(|kind| (kind.status().name(), kind.code()))),
+        "review_of" => find(&ReviewKind::ALL.map(|kind| (kind.name(), kind.code()))),
         "callback" => find(&CallbackOutcome::ALL.map(|outcome| (outcome.name(), outcome.code()))),
         _ => None,
     }

@@ -14,7 +14,7 @@ use crate::{
     },
     payments::ReviewView,
     primitives::{CustomerId, MerchantId, Page},
-    risk::{self, REVIEW_STATES, ReviewFilter},
+    risk::{self, ReviewFilter, ReviewStatus},
 };
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -58,17 +58,16 @@ pub(in crate::http) async fn list_reviews(
     page: PageQuery,
 ) -> Result<Json<Page<ReviewView>>, Problem> {
     let operator = auth.may(Permission::ReadReviews)?;
-    let state_named = |word: &str| REVIEW_STATES.into_iter().find(|state| *state == word);
     let states = "open, claimed, approved, rejected, timed_out or superseded";
     let known = "login, payment.create, points.credit, redeem or refund";
     let filter = ReviewFilter {
-        state: named("state", params.state.as_deref(), state_named, states)?,
-        stage: named(
-            "stage",
-            params.stage.as_deref(),
-            |word| word.parse::<Stage>().ok(),
-            known,
+        state: named(
+            "state",
+            params.state.as_deref(),
+            ReviewStatus::from_name,
+            states,
         )?,
+        stage: named("stage", params.stage.as_deref(), Stage::from_name, known)?,
         customer: params.customer_id,
         merchant: params.merchant_id,
         claimed_by: params.mine.then(|| auth.principal().actor()),

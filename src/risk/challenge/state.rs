@@ -2,7 +2,7 @@
 
 use crate::{
     facts::Stage,
-    primitives::{ChallengeId, CustomerId, DecisionId, TenantId, Timestamp},
+    primitives::{ChallengeId, CustomerId, DecisionId, TenantId, Timestamp, coded},
 };
 
 /// Codes of somebody else before a challenge has failed.
@@ -28,7 +28,18 @@ pub struct Challenge {
     pub expires_at: Timestamp,
 }
 
-/// Where a challenge stands. The number and the word are for ever.
+coded! {
+    /// Code and name of a [`ChallengeState`]. They never change.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(super) enum ChallengeStateKind {
+        Open = 1 => "open",
+        Answered = 2 => "answered",
+        Expired = 3 => "expired",
+        Failed = 4 => "failed",
+    }
+}
+
+/// The state of a challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChallengeState {
     Open,
@@ -36,39 +47,37 @@ pub enum ChallengeState {
         at: Timestamp,
     },
     Expired,
-    /// Too many codes of somebody else.
+    /// Too many codes of another person were given.
     Failed,
 }
 
 impl ChallengeState {
-    pub const fn code(self) -> u8 {
+    pub(super) const fn kind(self) -> ChallengeStateKind {
         match self {
-            Self::Open => 1,
-            Self::Answered { .. } => 2,
-            Self::Expired => 3,
-            Self::Failed => 4,
+            Self::Open => ChallengeStateKind::Open,
+            Self::Answered { .. } => ChallengeStateKind::Answered,
+            Self::Expired => ChallengeStateKind::Expired,
+            Self::Failed => ChallengeStateKind::Failed,
         }
     }
 
-    /// None for what this program does not write.
+    /// Returns none for a combination that is never written.
     pub(super) fn read(code: u8, answered_at: Option<Timestamp>) -> Option<Self> {
-        match (code, answered_at) {
-            (1, None) => Some(Self::Open),
-            (2, Some(at)) => Some(Self::Answered { at }),
-            (3, None) => Some(Self::Expired),
-            (4, None) => Some(Self::Failed),
-            _ => None,
+        match (ChallengeStateKind::from_code(code)?, answered_at) {
+            (ChallengeStateKind::Open, None) => Some(Self::Open),
+            (ChallengeStateKind::Answered, Some(at)) => Some(Self::Answered { at }),
+            (ChallengeStateKind::Expired, None) => Some(Self::Expired),
+            (ChallengeStateKind::Failed, None) => Some(Self::Failed),
+            (ChallengeStateKind::Answered, None)
+            | (
+                ChallengeStateKind::Open | ChallengeStateKind::Expired | ChallengeStateKind::Failed,
+                Some(_),
+            ) => None,
         }
     }
 
-    /// The word in the API.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Answered { .. } => "answered",
-            Self::Expired => "expired",
-            Self::Failed => "failed",
-        }
+        self.kind().name()
     }
 
     pub const fn answered_at(self) -> Option<Timestamp> {
@@ -189,7 +198,7 @@ mod tests {
             ChallengeState::Expired,
             ChallengeState::Failed,
         ] {
-            let read = ChallengeState::read(state.code(), state.answered_at());
+            let read = ChallengeState::read(state.kind().code(), state.answered_at());
             assert_eq!(read, Some(state));
         }
         assert_eq!(ChallengeState::read(2, None), None);

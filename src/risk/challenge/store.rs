@@ -2,7 +2,7 @@
 
 use sqlx::{Row as _, mysql::MySqlRow};
 
-use super::{Challenge, ChallengeState};
+use super::{Challenge, ChallengeState, state::ChallengeStateKind};
 use crate::{
     db::{Change, Db, DbError, Recorder, RowSet, Sql, Tx},
     facts::Stage,
@@ -49,11 +49,11 @@ impl RowSet for Challenges {
             let mut sql = Sql::new(
                 "UPDATE /* risk.expire_challenge */ risk_challenges SET open_for = NULL, state = ",
             );
-            sql.int(ChallengeState::Expired.code())
+            sql.int(ChallengeStateKind::Expired.code())
                 .push(" WHERE id = ")
                 .bytes(before.id.bytes())
                 .push(" AND state = ")
-                .int(ChallengeState::Open.code());
+                .int(ChallengeStateKind::Open.code());
             out.statement(&sql, Some(1));
         }
         out.rows(INSERT, changes, "", true, |sql, change| {
@@ -78,7 +78,7 @@ fn values(sql: &mut Sql, challenge: &Challenge) {
     sql.push(",")
         .bytes(challenge.decision.bytes())
         .push(",")
-        .int(challenge.state.code());
+        .int(challenge.state.kind().code());
     sql.push(",").int(challenge.attempts);
     sql.push(",")
         .time(challenge.created_at)
@@ -192,13 +192,14 @@ pub(super) async fn update(tx: &mut Tx, challenge: &Challenge) -> Result<(), DbE
     let key = open_for((challenge.customer, challenge.stage));
     let open = (challenge.state == ChallengeState::Open).then_some(key.as_slice());
     let updated = sqlx::query(
-        "/* risk.update_challenge */ UPDATE risk_challenges SET state = ?, attempts = ?, answered_at = ?, open_for = ? WHERE id = ? AND state = 1",
+        "/* risk.update_challenge */ UPDATE risk_challenges SET state = ?, attempts = ?, answered_at = ?, open_for = ? WHERE id = ? AND state = ?",
     )
-    .bind(challenge.state.code())
+    .bind(challenge.state.kind().code())
     .bind(challenge.attempts)
     .bind(challenge.state.answered_at())
     .bind(open)
     .bind(challenge.id)
+    .bind(ChallengeStateKind::Open.code())
     .execute(tx.conn())
     .await?;
     match updated.rows_affected() {

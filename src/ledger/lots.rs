@@ -1,80 +1,78 @@
-//! Lots: which points leave first, which may leave at all, and what is free.
+//! Lots and holds: which points can be spent, and in which order they leave.
 //!
 //! A lot is *expired* on a day (UTC+8) when its `expired_from` is that day or an earlier one. Three
-//! rules follow, and `verify` may replay them from the transfers alone:
+//! rules follow; `verify` replays them from the transfers alone:
 //!
-//! - **What is spent at once** ([`Phase::Posted`](super::Phase::Posted)) is taken on the day of its
+//! - **Points spent at once** ([`Phase::Posted`](super::Phase::Posted)) are taken on the day of the
 //!   transfer, from lots that have not expired on that day.
-//! - **What is held** ([`Phase::Pending`](super::Phase::Pending)) stays spendable until its hold
-//!   ends: when it is posted, a lot counts as expired by the day of the *pending* transfer. When
-//!   only a part of it is spent, the pending transfer is voided and the part is a posted transfer
-//!   of the next version of the account ([`Draft::out_of`](super::Draft::out_of)): it too is judged
-//!   by the day of the pending one. What is left is free again, or has expired.
-//! - **What expires** (its credit account is
-//!   [`AccountKind::PointsExpired`](crate::primitives::AccountKind::PointsExpired)) is taken from
-//!   the lot that the transfer names and from no other; that lot has expired on the day of the
-//!   transfer.
+//! - **Held points** ([`Phase::Pending`](super::Phase::Pending)) stay spendable until the hold
+//!   ends: when it is posted, a lot counts as expired by the day of the *pending* transfer. If only
+//!   a part is spent, the pending transfer is voided and the part is a posted transfer of the next
+//!   version of the account ([`Draft::out_of`](super::Draft::out_of)), for which the day of the
+//!   pending transfer counts too. The rest is free again, or has expired.
+//! - **Expiring points** (the credit account is
+//!   [`AccountKind::PointsExpired`](crate::primitives::AccountKind::PointsExpired)) are taken only
+//!   from the lot that the transfer names, which must have expired on the day of the transfer.
 //!
 //! # What is free
 //!
-//! With `live(d)` what is in lots that have not expired on day d, and `held(d)` what was held on d
-//! or later and is not resolved (`point_holds` keeps it by day), free on day t are
+//! Let `live(d)` be the points in lots that have not expired on day d, and `held(d)` those that
+//! were held on d or later and are not resolved (`point_holds` keeps them by day). The points that
+//! are free on day t ([`PointHoldings::free`]) are
 //!
 //! ```text
 //! free(t) = the least of live(d) - held(d), over d = t and over every day on which something was held
 //! ```
 //!
-//! points ([`PointHoldings::free`]). It is the most that can leave so that every hold can still be
-//! posted: a hold may use the lots that had not expired when it was held, so those of day d and
-//! later share what is in lots that end after d, and nothing else bounds them. A hold that can be
-//! covered by points that have expired for everybody else therefore does not lock those that are
-//! not. This is the one meaning of *available*: what is spent, held, taken back and repaid is
-//! decided by it, and it is what people and back ends are shown.
+//! This is the most that can leave while every hold can still be posted: a hold may use the lots
+//! that had not expired when it was made, so the holds of day d and later share the lots that end
+//! after d, and nothing else limits them. A hold that is covered by points that have expired for
+//! everything else therefore does not lock other points. *Available* means this number everywhere:
+//! spending, holding, clawback and repayment are decided by it, and people and back ends are shown
+//! it.
 //!
 //! # The order in which points leave
 //!
-//! With *since* the day by which lots are judged (the transfer's own, or the pending one's) and
-//! *today* the transfer's own:
+//! Let *since* be the day by which lots are judged (the day of the transfer, or of the pending one
+//! that it resolves) and *today* the day of the transfer. Points leave
 //!
-//! 1. lots with since < `expired_from` ≤ today, the earliest first: only what was held can still
-//!    use them. (Empty for what is spent at once.)
+//! 1. lots with since < `expired_from` ≤ today, the earliest first: only held points can still use
+//!    them (there are none for points spent at once);
 //! 2. the lot that the transfer names (`transfers.lot`), if since < `expired_from`;
 //! 3. the other lots with since < `expired_from`, the earliest first.
 //!
 //! # What expired
 //!
-//! A lot's row counts what expired of it, and how much of that refunds have counted as given back
-//! ([`expired_in_lot`], [`count_as_given_back`]): a refund does not claim points a second time that
-//! expired before, and no two refunds count the same ones.
+//! A lot's row counts the points that expired, and how many of these refunds have counted as given
+//! back ([`expired_in_lot`], [`count_as_given_back`]). So a refund does not claw back points that
+//! have expired, and no two refunds count the same points.
 //!
 //! # Why a hold can always be posted
 //!
-//! Because `held(d) ≤ live(d)` for every day d; then what a hold may use holds as much as it needs.
-//! It is true of an empty account, and stays true:
+//! It can be posted because `held(d) ≤ live(d)` for every day d: then the lots that a hold may use
+//! contain what it needs. This is true of an empty account, and every change preserves it:
 //!
-//! - **spending** on day t takes at most free(t), from lots that end after t: no `live(d)` loses
-//!   more. A **repayment** is spending, and nothing but free points repays, or points that the same
-//!   operation has just granted, so that no `live(d)` is less than it was before (a credit that no
-//!   hold knows of takes nothing from any);
-//! - **holding** on day t takes at most free(t) too: no `held(d)` gains more. A refund that credits
-//!   what is missing adds as much to `live(d)` for every d (these points last for ever) before it
-//!   asks;
-//! - **voiding** lowers `held`, and only that;
-//! - **posting** a hold of day s lowers `held(d)` and `live(d)` alike for d ≤ s. For a later d it
-//!   takes from lots that end after d only when those that end after s and by d are empty (1); then
-//!   `live(d)` is what `live(s)` is, and that is enough for `held(s)`, hence for `held(d)`. For d ≥
-//!   today, all of (1) is empty by then, whichever lot is named. Spending a part after voiding the
-//!   whole is posting the part and voiding the rest;
-//! - **expiry** leaves of the lots that have expired as many points as holds can use at once, the
-//!   youngest first ([`PointHoldings::expirable`]). What they cannot use together with these, no hold
-//!   needs (every hold is covered by what is there, and the most that lots which have expired can
-//!   give is kept; so, exchanging one by one, they are covered by what is kept and by lots that
-//!   have not). For the same reason expiry leaves free(t) as it was.
+//! - **spending** on day t takes at most free(t), from lots that end after t, so no `live(d)` loses
+//!   more than that. A **repayment** is spending. It takes only free points, or points that the
+//!   same operation has just granted, which no hold relies on;
+//! - **holding** on day t takes at most free(t), so no `held(d)` gains more. A refund that credits
+//!   a shortfall first adds as much to `live(d)` for every d, since these points never expire;
+//! - **voiding** only lowers `held`;
+//! - **posting** a hold of day s lowers `held(d)` and `live(d)` by the same amount for d ≤ s. For a
+//!   later d it takes from lots that end after d only when those that end after s and by d are
+//!   empty (step 1 of the order above). Then `live(d)` equals `live(s)`, which covers `held(s)` and
+//!   hence `held(d)`. For d ≥ today, all lots of step 1 are empty by then, whichever lot is named.
+//!   Spending a part after voiding the whole is posting the part and voiding the rest;
+//! - **expiry** leaves in the expired lots as many points as holds can use together, in the
+//!   youngest lots ([`PointHoldings::expirable`]). No hold needs the points that it takes: every
+//!   hold is covered by what is there, and the most that expired lots can contribute is kept, so
+//!   each point taken can be exchanged for one that is kept or one in a live lot. For this reason
+//!   expiry does not change free(t).
 //!
-//! Nothing raises free(t) but points that come in, into whichever lot, and holds that are released;
-//! debts rely on it (`debt.rs`). Posting lowers no `held(d)` by more than `live(d)`. That a hold
-//! ends, and that a day passes on which nothing was held, takes a day out of those that are looked
-//! at; but what that day would spare, the next one spares at most.
+//! Only incoming points and released holds raise free(t); debts rely on it (`debt.rs`). Posting
+//! lowers no `held(d)` by more than `live(d)`. The end of a hold, and the passing of a day on which
+//! nothing was held, remove a day d from the minimum, which does not raise it: the difference at
+//! the next day is at most that at d.
 
 use std::collections::BTreeMap;
 
@@ -87,8 +85,8 @@ use crate::{
     primitives::{AccountId, BusinessDay, Points, TenantId},
 };
 
-/// What an account has: points by the first day on which they can no longer be used, and what is
-/// held by the day since which it is.
+/// The points of an account: lots by the first day on which they can no longer be used, and held
+/// points by the day on which they were held.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PointHoldings {
     pub lots: BTreeMap<BusinessDay, i64>,
@@ -96,7 +94,8 @@ pub struct PointHoldings {
 }
 
 impl PointHoldings {
-    /// As it stands in this batch. Only after [`want_spending`](super::want_spending).
+    /// Returns the holdings as they stand in this batch. Only after
+    /// [`want_spending`](super::want_spending).
     pub fn of(set: &WorkingSet, account: AccountId) -> Self {
         Self {
             lots: set.get::<LotsOf>(account).cloned().unwrap_or_default(),
@@ -107,18 +106,18 @@ impl PointHoldings {
         }
     }
 
-    /// All that is there, expired or not.
+    /// Returns the sum of the lots, expired or not.
     pub fn posted(&self) -> Result<i64, LedgerError> {
         sum(self.lots.values().copied())
     }
 
-    /// All that is held.
+    /// Returns the sum of the holds.
     pub fn held(&self) -> Result<i64, LedgerError> {
         sum(self.holds.values().copied())
     }
 
-    /// What can leave on `today`: see the module. Less than nothing only where the invariants are
-    /// broken.
+    /// Returns the points that are free on `today`, as the module docs define. Negative only where
+    /// the invariants are broken.
     pub fn free(&self, today: BusinessDay) -> Result<i64, LedgerError> {
         let mut least = self.spare(today)?;
         for day in self.holds.keys() {
@@ -127,7 +126,7 @@ impl PointHoldings {
         Ok(least)
     }
 
-    /// What lots that have not expired on `day` have beyond what was held on it or later.
+    /// Returns `live(day) - held(day)`.
     pub fn spare(&self, day: BusinessDay) -> Result<i64, LedgerError> {
         let live = self.lots.iter().rev().take_while(|(on, _)| **on > day);
         let held = self.holds.range(day..);
@@ -138,11 +137,11 @@ impl PointHoldings {
         live.checked_sub(held).ok_or(LedgerError::Overflow)
     }
 
-    /// What may expire on `today`, by lot, the earliest first: of the lots that have expired all
-    /// but what holds can use, which stays in the youngest of them.
+    /// Returns the points that may expire on `today`, by lot, the earliest first: all points of
+    /// expired lots except those that holds can use, which stay in the youngest.
     pub fn expirable(&self, today: BusinessDay) -> Result<Vec<(BusinessDay, i64)>, LedgerError> {
         let mut going = Vec::new();
-        // What of the lots that were looked at, and of older ones, holds can use yet.
+        // What holds can still use of the lots seen so far and of older ones.
         let mut usable = i64::MAX;
         for (on, left) in self.lots.range(..=today).rev() {
             let older = self.holds.range(..*on).map(|(_, points)| *points);
@@ -159,7 +158,7 @@ impl PointHoldings {
     }
 }
 
-/// Points that a customer can hold or spend on `day`: [`PointHoldings::free`]. Only after
+/// Returns the points that can be held or spent on `day` ([`PointHoldings::free`]). Only after
 /// [`want_spending`](super::want_spending).
 ///
 /// Fails only for rows that break the invariants.
@@ -172,7 +171,7 @@ pub fn spendable(
     Points::parse(free).map_err(|_| LedgerError::Overflow)
 }
 
-/// Refuses what is more than can be spent on `day`.
+/// Fails if `amount` is more than can be spent on `day`.
 pub(super) fn check_free(
     set: &WorkingSet,
     account: AccountId,
@@ -185,8 +184,8 @@ pub(super) fn check_free(
     Ok(())
 }
 
-/// Points of lots that have expired on `today`, by lot, the earliest first, at most `lots_max`
-/// lots: [`PointHoldings::expirable`]. Only after [`want_spending`](super::want_spending).
+/// Returns the points that may expire on `today` ([`PointHoldings::expirable`]), by lot, the
+/// earliest first, of at most `lots_max` lots. Only after [`want_spending`](super::want_spending).
 pub fn expirable(
     set: &WorkingSet,
     account: AccountId,
@@ -201,7 +200,7 @@ pub fn expirable(
         .collect()
 }
 
-/// Holds points since `day`. Only after [`want_spending`](super::want_spending).
+/// Adds points to those held on `day`. Only after [`want_spending`](super::want_spending).
 pub(super) fn hold(
     set: &mut WorkingSet,
     tenant: TenantId,
@@ -218,7 +217,7 @@ pub(super) fn hold(
     Ok(())
 }
 
-/// Releases points that are held since `day`. Only after [`want_spending`](super::want_spending).
+/// Removes points from those held on `day`. Only after [`want_spending`](super::want_spending).
 pub(super) fn release_hold(
     set: &mut WorkingSet,
     account: AccountId,
@@ -240,12 +239,12 @@ pub(super) fn release_hold(
     Ok(())
 }
 
-/// What [`expired_in_lot`] and [`count_as_given_back`] read.
+/// Asks for the row that [`expired_in_lot`] and [`count_as_given_back`] read.
 pub fn want_lot_expiry(want: &mut Wanted, account: AccountId, lot: BusinessDay) {
     want.row::<LotExpiries>((account, lot));
 }
 
-/// Points that expired unspent in a lot and were not counted as given back yet. Only after
+/// Returns the points that expired in a lot and are not yet counted as given back. Only after
 /// [`want_lot_expiry`].
 ///
 /// Fails only for rows that break the invariants.
@@ -259,8 +258,8 @@ pub fn expired_in_lot(
     Points::parse(left).map_err(|_| LedgerError::BelowZero)
 }
 
-/// Counts points that expired in a lot as given back; with `undo`, those that were counted so no
-/// longer. Two who count at once meet at the lot's row: one of them runs again.
+/// Counts expired points of a lot as given back, or with `undo` no longer so. Concurrent calls
+/// conflict at the lot's row, and one of them runs again.
 pub fn count_as_given_back(
     set: &mut WorkingSet,
     (account, lot): (AccountId, BusinessDay),
@@ -297,30 +296,30 @@ fn change_lot_expiry(
     Ok(())
 }
 
-/// How points leave.
+/// A withdrawal of points from the lots.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LotWithdrawal {
     pub(super) amount: i64,
     /// The lot that the transfer names.
     pub(super) named: Option<BusinessDay>,
-    /// The day by which lots are judged.
+    /// The day by which a lot counts as expired.
     pub(super) since: BusinessDay,
     /// The day of the transfer.
     pub(super) today: BusinessDay,
-    /// Out of the named lot alone.
+    /// If set, only the named lot may be used.
     pub(super) only: Option<LotRestriction>,
 }
 
-/// Why points leave the named lot and no other.
+/// The reason why only the named lot may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LotRestriction {
-    /// It has expired.
+    /// The lot has expired and its points expire.
     Expiring,
-    /// They have just been granted there.
+    /// The points have just been granted there.
     Granted,
 }
 
-/// Adds to the lot of the last day, today.
+/// Adds points to a lot, on the day `today`; without a lot, to those that never expire.
 pub(super) fn grant(
     set: &mut WorkingSet,
     tenant: TenantId,
@@ -340,7 +339,7 @@ pub(super) fn grant(
             },
         );
     }
-    // Whoever spends in the same batch finds them.
+    // Later operations of the batch may spend them.
     if set.has_loaded::<LotsOf>(account) {
         let mut lots = set.get::<LotsOf>(account).cloned().unwrap_or_default();
         let left = lots.entry(on).or_default();
@@ -350,11 +349,10 @@ pub(super) fn grant(
     Ok(())
 }
 
-/// Takes points out of lots, in the order that the module states.
+/// Takes points out of lots, in the order that the module docs define.
 ///
-/// Whoever only takes out of what the same operation has just granted need not have loaded the
-/// lots: a payment that repays a debt is the case, for whether there is one may turn out in the
-/// batch itself, after everything was loaded.
+/// The lots need not be loaded if the points were granted by the same operation. This is the case
+/// when a payment repays a debt, which may arise in the batch after the rows were loaded.
 pub(super) fn spend(
     set: &mut WorkingSet,
     tenant: TenantId,
@@ -377,7 +375,7 @@ pub(super) fn spend(
         let runs_out = leaving.only == Some(LotRestriction::Expiring);
         let expired = if runs_out { taken } else { 0 };
         change_lot(set, tenant, (account, on), (0, less, expired))?;
-        // Whoever counts it as given back in the same batch finds it.
+        // Later operations of the batch may count it as given back.
         if expired > 0 && set.has_loaded::<LotExpiries>((account, on)) {
             change_lot_expiry(set, (account, on), expired, 0)?;
         }
@@ -386,8 +384,8 @@ pub(super) fn spend(
     Ok(())
 }
 
-/// Takes from `lots`: how much of which, in order. Refused when those that may be touched hold
-/// less.
+/// Takes points from `lots`, and returns how many of which lot, in order. Fails if the lots that
+/// may be used hold less.
 pub(super) fn take(
     lots: &mut BTreeMap<BusinessDay, i64>,
     leaving: LotWithdrawal,

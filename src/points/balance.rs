@@ -1,4 +1,4 @@
-//! How a customer's points came about. Reads that decide nothing.
+//! Records and statistics of a customer's points. Read-only; nothing is decided by it.
 
 use sqlx::FromRow;
 
@@ -12,10 +12,10 @@ use crate::{
     },
 };
 
-/// One change of a customer's points, in the words of the seed.
+/// One change of a customer's points.
 #[derive(Debug, Clone, FromRow)]
 pub struct PointsRecord {
-    /// 1, 2, .. without gaps: the account's version after it.
+    /// 1, 2, .. without gaps: the version of the account after the change.
     pub version: u32,
     pub points_change: i64,
     pub points_balance: i64,
@@ -24,8 +24,8 @@ pub struct PointsRecord {
     /// was deducted or redeemed), `expire`, `held` (until a review is decided), `credited` and
     /// `voided` (it is), `other`.
     pub change_type: String,
-    /// Where they came from or went to: `payment`, `refund`, `expiry`, `adjustment`, or what a back
-    /// end calls itself.
+    /// Where the points came from or went to: `payment`, `refund`, `expiry`, `adjustment`, or the
+    /// name of a back end.
     pub source: String,
     /// `posted`, `pending`, `voided`.
     pub state: String,
@@ -40,7 +40,7 @@ impl PointsRecord {
     }
 }
 
-/// Up to `limit.probe()` records, newest first, older than `before`.
+/// Returns up to `limit.probe()` records, newest first, older than `before`.
 pub async fn list_records(
     db: &Db,
     tenant: TenantId,
@@ -81,19 +81,19 @@ pub async fn list_records(
         .await?)
 }
 
-/// What a customer earned and spent, by what happened, not by the legs that book it. The shortfall
-/// of a refund whose points were spent, and what repays it later, are neither earned nor spent:
-/// they are how the books carry a debt. So earned less spent is what is posted less what is owed.
+/// What a customer earned and spent. A clawback shortfall and its later repayment are neither: they
+/// only move points between the account and the debt. So what was earned less what was spent is the
+/// posted balance less the debt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statistics {
     pub earned_total: Points,
-    /// Whatever left: spent, deducted, taken back by refunds, expired.
+    /// All points that left: spent, deducted, taken back by refunds, expired.
     pub spent_total: Points,
-    /// The last thirty days on which anything happened, newest first.
+    /// The last thirty days on which points moved, newest first.
     pub days: Vec<StatisticsDay>,
-    /// By where they came from and went to, as [`PointsRecord::source`] says it.
+    /// By source and destination, as in [`PointsRecord::source`].
     pub sources: Vec<StatisticsSource>,
-    /// By what happened.
+    /// By kind of event.
     pub events: Vec<StatisticsEvent>,
 }
 
@@ -114,8 +114,8 @@ pub struct StatisticsDay {
 
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct StatisticsEvent {
-    /// In the words of [`PointsMove`](super::PointsMove): `earned`, `awarded`, `taken_back`,
-    /// `deducted`, `redeemed`, `returned`, `expired`; or `adjusted`.
+    /// A name of [`PointsMove`](super::PointsMove) (`earned`, `awarded`, `taken_back`, `deducted`,
+    /// `redeemed`, `returned`, `expired`), or `adjusted`.
     pub what: String,
     pub points: i64,
     pub times: i64,
@@ -127,8 +127,8 @@ impl From<time::Date> for BusinessDay {
     }
 }
 
-/// The posted legs of a customer that are something that happened: not those between the points and
-/// the debt.
+/// Returns SQL for the posted legs of a customer that are events, which excludes those between
+/// points and debt.
 fn happened() -> String {
     let (posted, post) = (Phase::Posted.code(), Phase::Post.code());
     let no_debt = is_no_debt();
@@ -164,8 +164,8 @@ pub async fn statistics(
         let found = ledger::find_account(db, tenant, id).await?;
         Ok::<_, DbError>(found.unwrap_or(Account::empty(tenant)))
     };
-    // The debt first: should a shortfall be booked or repaid in between, it is counted once too
-    // often, and never taken off before it is there.
+    // The debt is read first. If a shortfall is booked or repaid in between, it is then counted
+    // twice, but never subtracted before it is there.
     let (debt, account) = (account(debt).await?, account(id).await?);
     let (happened, earned_and_spent) = (happened(), earned_and_spent());
     let days = format!(

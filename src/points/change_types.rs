@@ -1,26 +1,25 @@
-//! What an entry is to the customer whose points it moves: the words of records and statistics, by
-//! its kind.
+//! Names of entries in records and statistics, by their kind.
 //!
-//! The statements are made of these tables, so that a new kind of entry does not compile before
-//! somebody has said what its customer is told. The view `points_records`, for people who look into
-//! the database, says the same; a test compares the two.
+//! SQL is generated from these tables, so a new kind of entry does not compile until it has its
+//! names. The view `points_records`, for people who read the database, repeats them; a test
+//! compares the two.
 
 use std::fmt::Write as _;
 
 use crate::primitives::{AccountKind, EntryKind};
 
-/// The kind of a transfer's entry, in SQL: a column that the database makes of the entry's id.
+/// The SQL for the kind of a transfer's entry, a generated column.
 pub(super) const KIND: &str = "t.entry_kind";
 
-/// What an entry is there for.
+/// The cause of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
     Order,
     Refund,
     Transaction,
     OrderOrTransaction,
-    /// Nothing that a customer would know: an account's expiry, an adjustment, something that moves
-    /// no points.
+    /// No cause that is shown to the customer: the expiry of an account, an adjustment, or an entry
+    /// that moves no points.
     Other,
 }
 
@@ -47,8 +46,9 @@ pub(super) const fn cause(kind: EntryKind) -> Cause {
     }
 }
 
-/// The change type of a record: of a transfer that is posted at once, pending, posted after that,
-/// and voided. Transfers between points and debt have types of their own, whatever the kind.
+/// Returns the change types of a transfer that is posted at once, pending, posted after having been
+/// pending, and voided. Transfers between points and debt have types of their own, whatever the
+/// kind.
 const fn records(kind: EntryKind) -> [&'static str; 4] {
     match kind {
         EntryKind::Settlement => ["earn"; 4],
@@ -74,7 +74,7 @@ const fn records(kind: EntryKind) -> [&'static str; 4] {
     }
 }
 
-/// Where points come from or go to when no back end says so.
+/// Returns the source or destination of points where no back end is named.
 const fn source(kind: EntryKind) -> &'static str {
     match kind {
         EntryKind::Settlement
@@ -100,8 +100,8 @@ const fn source(kind: EntryKind) -> &'static str {
     }
 }
 
-/// What statistics count it as. Asked of posted transfers only, and not of those between the points
-/// and the debt.
+/// Returns the event as which statistics count a posted transfer that is not between points and
+/// debt.
 const fn event(kind: EntryKind) -> &'static str {
     match kind {
         EntryKind::Settlement
@@ -126,7 +126,7 @@ const fn event(kind: EntryKind) -> &'static str {
     }
 }
 
-/// The codes of the kinds that have such a cause, as a list.
+/// Returns the codes of the kinds with one of the wanted causes, as an SQL list.
 pub(super) fn caused_by(wanted: &[Cause]) -> String {
     let kinds = EntryKind::ALL.into_iter();
     let codes = kinds
@@ -135,7 +135,7 @@ pub(super) fn caused_by(wanted: &[Cause]) -> String {
     format!("({})", codes.collect::<Vec<_>>().join(", "))
 }
 
-/// `CASE` over the kinds.
+/// Returns an SQL `CASE` over the kinds.
 fn by_kind(value: impl Fn(EntryKind) -> String, otherwise: &str) -> String {
     let mut sql = format!("CASE {KIND}");
     for kind in EntryKind::ALL {
@@ -165,26 +165,26 @@ pub(super) fn change_type() -> String {
     format!("CASE WHEN {shortfall} THEN 'shortfall' WHEN {repaid} THEN 'repay' ELSE {of_kind} END")
 }
 
-/// Whether a transfer goes from the debt to the points, or from the points to the debt.
+/// Returns SQL conditions: the transfer goes from the debt to the points; from the points to the
+/// debt.
 fn on_debt() -> [String; 2] {
     let debt = AccountKind::CustomerDebt.code();
     ["debit", "credit"].map(|side| format!("SUBSTR(t.{side}_account, 16, 1) = x'{debt:02x}'"))
 }
 
-/// Whether a transfer is something that happened: not one between the points and the debt.
+/// Returns an SQL condition: the transfer is not between the points and the debt.
 pub(super) fn is_no_debt() -> String {
     let [shortfall, repaid] = on_debt();
     format!("NOT ({shortfall} OR {repaid})")
 }
 
-/// Where the points of a transfer come from or go to; `p` is the points transaction, if there is
-/// one.
+/// Returns SQL for the source or destination of a transfer; `p` is its points transaction, if any.
 pub(super) fn source_of() -> String {
     let of_kind = by_kind(|kind| format!("'{}'", source(kind)), "adjustment");
     format!("COALESCE(p.source, {of_kind})")
 }
 
-/// What statistics count a transfer as.
+/// Returns SQL for the event as which statistics count a transfer.
 pub(super) fn counted_as() -> String {
     by_kind(|kind| format!("'{}'", event(kind)), "adjusted")
 }

@@ -1,4 +1,4 @@
-//! What a back end asks for: a command. Pure.
+//! Commands of back ends. Pure.
 
 use std::fmt;
 
@@ -14,26 +14,26 @@ use crate::{
 
 use super::{PointsError, PointsTransactionKind};
 
-/// Points of one command at most.
+/// Most points of one command.
 const POINTS_MAX: Points = Points::constant(1_000_000_000);
 const REASON_MAX: usize = 200;
-/// How long a hold lasts unless said, and at most: thirty days.
+/// Minutes that a hold lasts by default, and at most (thirty days).
 pub const HOLD_MINUTES: u32 = 30;
 const HOLD_MINUTES_MAX: u32 = 43_200;
 
-/// What a back end calls itself: the name in its token, 1 to 32 of `a-z 0-9 . _ -`. Not one of the
-/// names that statistics use themselves.
+/// The name of a back end, as in its token: 1 to 32 of `a-z 0-9 . _ -`. The names that statistics
+/// use for other sources are reserved.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source(String);
 
-/// Where points come from and go to when it is not a back end.
+/// Sources of points other than back ends.
 const OURSELVES: [&str; 4] = ["payment", "refund", "expiry", "adjustment"];
 
 /// A back end's own name for a points transaction: 1 to 64 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reference(String);
 
-/// Text that is not what it should be.
+/// Text that does not have the expected form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected is {0}")]
 pub struct InvalidWord(pub &'static str);
@@ -82,28 +82,27 @@ impl fmt::Display for Reference {
     }
 }
 
-/// What is to be done with the points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Instruction {
-    /// Give them, with the first day on which they can no longer be used; the validity of the
-    /// tenant's rule decides unless said.
+    /// Credits the points. `expired_from` is the first day on which they can no longer be used; if
+    /// none, the validity of the tenant's rule decides.
     Award { expired_from: Option<BusinessDay> },
-    /// Take them.
+    /// Takes the points.
     Deduct,
-    /// Spend them at once.
+    /// Spends the points at once.
     Redeem,
-    /// Hold them for so many minutes.
+    /// Holds the points for so many minutes.
     Hold { minutes: u32 },
 }
 
-/// An award of points that nobody could ever spend: they would have expired when they are credited.
-/// The field is named as the API names it.
+/// The error of an award whose points would have expired when they are credited. The field is named
+/// as in the API.
 pub(super) const EXPIRED_AT_CREATION: PointsError = PointsError::Field {
     field: "last_usable_on",
     expected: "today (UTC+8) or later",
 };
 
-/// What a back end asks for.
+/// A request of a back end about the points of one customer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PointsCommand {
     pub tenant: TenantId,
@@ -113,9 +112,9 @@ pub struct PointsCommand {
     pub source: Source,
     pub reference: Reference,
     pub reason: String,
-    /// An order of the customer that it is about.
+    /// The order that it is about, which must be the customer's.
     pub order: Option<OrderId>,
-    /// A merchant that it is about; that of the order, if there is one.
+    /// The merchant that it is about. If an order is named, it must be the order's merchant.
     pub merchant: Option<MerchantId>,
     pub by: Actor,
 }
@@ -129,7 +128,7 @@ impl PointsCommand {
         }
     }
 
-    /// Refuses what is wrong with the command itself on this day.
+    /// Fails if the command is invalid on the day `today`.
     pub(super) fn check(&self, today: BusinessDay) -> Result<(), PointsError> {
         check_amount_and_reason(self.points, &self.reason)?;
         let wrong = |field, expected| Err(PointsError::Field { field, expected });
@@ -173,7 +172,7 @@ impl PointsCommand {
         ])
     }
 
-    /// Returns what risk is to know; none for a deduction, which risk is not asked about.
+    /// Returns the facts for risk; none for a deduction, about which risk is not asked.
     pub(super) fn facts(&self, merchant: Option<MerchantId>, at: Timestamp) -> Option<Facts> {
         let stage = match self.kind() {
             PointsTransactionKind::Award => Stage::PointsCredit,
@@ -205,7 +204,7 @@ pub(super) fn key_of(
     ])
 }
 
-/// Refuses points and reasons that no command may have.
+/// Fails for points or reasons that no command may have.
 pub(super) fn check_amount_and_reason(points: Points, reason: &str) -> Result<(), PointsError> {
     let wrong = |field, expected| Err(PointsError::Field { field, expected });
     if points.is_zero() || points > POINTS_MAX {

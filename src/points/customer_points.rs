@@ -1,4 +1,4 @@
-//! What a customer has, and when it expires. Reads that decide nothing.
+//! A customer's points and when they expire. Read-only; nothing is decided by it.
 
 use sqlx::FromRow;
 
@@ -11,26 +11,25 @@ use crate::{
 /// A customer's points as they can be used today.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CustomerPoints {
-    /// As booked, but `available` is what can be spent ([`PointHoldings::free`]), which leaves out
-    /// what has expired: points expire at the end of their last usable day, also while the night's
-    /// job has not taken them from the books. Points transactions and refunds are decided by the
-    /// same number.
+    /// As booked, except that `available` is what can be spent ([`PointHoldings::free`]). It
+    /// excludes points whose last usable day is over, even before the nightly job has expired them.
+    /// Points transactions and refunds are decided by the same number.
     pub balance: Balance,
     pub expiring: ExpiringSoon,
 }
 
-/// Points that will expire soon, those that are held included.
+/// Points that will expire soon, including those that are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpiringSoon {
-    /// How many days were looked ahead.
+    /// Days looked ahead.
     pub within_days: u32,
     pub points: Points,
     /// The first day on which some of them have expired.
     pub next_on: Option<BusinessDay>,
 }
 
-/// A customer's points today (UTC+8), and what of them has expired `within_days` from now. One who
-/// never had any has nothing.
+/// Returns a customer's points today (UTC+8) and those that will have expired `within_days` from
+/// now. A customer without an account has zero.
 pub async fn customer_points(
     db: &Db,
     tenant: TenantId,
@@ -75,12 +74,12 @@ pub struct ExpiringDay {
     /// The first day on which they can no longer be used, at UTC+8.
     #[sqlx(try_from = "time::Date")]
     pub day: BusinessDay,
-    /// More than none.
+    /// Greater than zero.
     pub points: i64,
 }
 
-/// Up to `limit.probe()` days on which points expire, soonest first, after `after`. What lasts for
-/// ever has no day.
+/// Returns up to `limit.probe()` days after `after` on which points expire, soonest first. Points
+/// that never expire are left out.
 pub async fn list_expiring(
     db: &Db,
     tenant: TenantId,

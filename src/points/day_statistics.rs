@@ -1,5 +1,5 @@
-//! How points moved, by day, source and version of the rule. A projection of the events
-//! ([`Event::PointsMoved`](crate::outbox::Event::PointsMoved)), a moment behind.
+//! Points moved, by day, source and version of the rule. A projection of the events
+//! ([`Event::PointsMoved`](crate::outbox::Event::PointsMoved)), which lags by a moment.
 
 use sqlx::Row as _;
 
@@ -9,7 +9,7 @@ use crate::{
     primitives::{BusinessDay, TenantId},
 };
 
-/// What the figures are told apart by, beside what happened to the points.
+/// What the figures are grouped by, besides the kind of move.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Grouping {
     pub day: bool,
@@ -17,7 +17,7 @@ pub struct Grouping {
     pub rule: bool,
 }
 
-/// Which days, both included.
+/// A range of days, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DayQuery {
     pub from: BusinessDay,
@@ -25,22 +25,22 @@ pub struct DayQuery {
     pub group: Grouping,
 }
 
-/// How many points moved one way.
+/// The points of one kind of move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DayFigures {
-    /// None unless grouped by it; so are the next two.
+    /// None unless grouped by it. This holds for the next two fields too.
     pub day: Option<BusinessDay>,
-    /// `payment`, `expiry`, or what a back end calls itself.
+    /// `payment`, `expiry`, or the name of a back end.
     pub source: Option<String>,
-    /// 0: no rule said how many.
+    /// 0 if the points were not computed by a rule.
     pub rule_version: Option<u32>,
     pub what: PointsMove,
     pub points: i64,
-    /// How often.
+    /// The number of moves.
     pub times: i64,
 }
 
-/// The figures of a tenant, in the order of day, source, rule and what happened.
+/// Returns the figures of a tenant, ordered by day, source, rule and kind of move.
 pub async fn day_statistics(
     db: &Db,
     tenant: TenantId,

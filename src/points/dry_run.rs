@@ -13,30 +13,31 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct DryRun {
     pub tenant: TenantId,
-    /// None: at a merchant without a rule of its own.
+    /// None: a merchant without a rule of its own.
     pub merchant: Option<MerchantId>,
-    /// None: somebody who has earned nothing on that day.
+    /// None: a customer who has earned nothing on that day.
     pub customer: Option<CustomerId>,
     pub amount: Money,
     /// When it is settled: now or later.
     pub at: Timestamp,
-    /// Instead of the rule in force. They begin like a new version, which has handed out nothing.
+    /// Terms to be used instead of the rule in force. They begin like a new version, which has
+    /// handed out nothing.
     pub terms: Option<RuleTerms>,
 }
 
-/// By which terms.
+/// The terms that were used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tried {
     InForce(InForce),
-    /// Those of the question.
+    /// The terms of the request.
     Terms(RuleTerms),
 }
 
-/// What it would be credited.
+/// The points that the payment would be credited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WouldEarn {
     pub tried: Tried,
-    /// On which the daily cap counts it.
+    /// The business day on which the daily cap counts it.
     pub day: BusinessDay,
     pub explanation: Explanation,
     /// The first day on which the points can no longer be used.
@@ -52,9 +53,8 @@ impl Tried {
     }
 }
 
-/// Answers from the rules as they are known, what the customer has earned so far, and what the
-/// version has handed out so far. A payment that is settled before the one in question may change
-/// both.
+/// Computes what a payment would earn from the known rules, what the customer has earned so far,
+/// and what the version has handed out so far. A payment that settles earlier may change both.
 pub async fn dry_run(db: &Db, rules: &Rules, payment: &DryRun) -> Result<WouldEarn, DbError> {
     let tried = match payment.terms {
         Some(terms) => Tried::Terms(terms),
@@ -84,7 +84,8 @@ pub async fn dry_run(db: &Db, rules: &Rules, payment: &DryRun) -> Result<WouldEa
     })
 }
 
-/// What of `earned` the caps of a rule leave, as they stand now. Reads nothing if it has none.
+/// Returns how much of `earned` the caps of a rule leave at this moment. Reads nothing if the rule
+/// has no caps.
 pub async fn left_by_caps(
     db: &Db,
     rule: &Rule,

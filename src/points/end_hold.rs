@@ -1,4 +1,4 @@
-//! A hold is captured, released or times out: one of these, once.
+//! Ends of holds: a hold is captured, released or times out, once.
 
 use super::{
     Applied, PointsError, PointsService, PointsTransaction, PointsTransactionState, Source,
@@ -13,23 +13,22 @@ use crate::{
     primitives::{Lane, Points, PointsTransactionId, TenantId},
 };
 
-/// Holds that one look takes at most.
+/// Most holds that one claim takes.
 const CLAIM: u32 = 100;
-/// How long a hold is left to whoever took it to end it.
+/// Seconds for which a claimed hold is left to its claimer.
 const LEASE_SECONDS: i64 = 30;
 
-/// How a hold ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// Spends so many points, or all; the rest is released.
+    /// Spends `points`, or all that is held if none; the rest is released.
     Capture {
         points: Option<Points>,
     },
     Release,
 }
 
-/// Ends a hold of this back end; another's does not exist for it. The same end twice is one. Gives
-/// the points transaction as it stands then.
+/// Ends a hold of this back end and returns the points transaction. Repeating an end changes
+/// nothing. A hold of another back end is [`PointsError::NotFound`].
 pub async fn end_hold(
     service: &PointsService,
     (tenant, source): (TenantId, Source),
@@ -51,8 +50,8 @@ pub async fn end_hold(
     Ok(service.db.submit(operation).await?)
 }
 
-/// Claims holds that have timed out, so that no other process ends them at the same time; nothing
-/// is lost if this one dies.
+/// Claims holds that have timed out, so that no other process ends them at the same time. If this
+/// process dies, they fall due again.
 pub async fn claim_expired_holds(db: &Db) -> Result<Vec<(PointsTransactionId, TenantId)>, DbError> {
     db.run(ClaimExpiredHolds).await
 }
@@ -71,7 +70,7 @@ impl Work for ClaimExpiredHolds {
     }
 }
 
-/// Ends a hold that has timed out. False when somebody else has ended it, one way or another.
+/// Ends a hold that has timed out. Returns false if it has ended already.
 pub async fn time_out(
     db: &Db,
     tenant: TenantId,
@@ -105,7 +104,7 @@ enum Ending {
 #[derive(Debug, Clone)]
 struct EndHold {
     tenant: TenantId,
-    /// Whose it must be; none for whoever.
+    /// The back end whose hold it must be; none accepts any.
     source: Option<Source>,
     transaction: PointsTransactionId,
     ending: Ending,
@@ -159,7 +158,7 @@ impl Operation for EndHold {
     }
 }
 
-/// A points transaction, and once it is known what is pending for it.
+/// Asks for a points transaction and, once it is loaded, for the rows of its pending entry.
 pub(super) fn want_transaction(want: &mut Wanted, set: &WorkingSet, id: PointsTransactionId) {
     want.row::<PointsTransactions>(id);
     if let Some(transaction) = set.get_loaded::<PointsTransactions>(id) {
@@ -167,7 +166,7 @@ pub(super) fn want_transaction(want: &mut Wanted, set: &WorkingSet, id: PointsTr
     }
 }
 
-/// The operation by itself, for tests that need no database. Without an end: it times out.
+/// Returns the operation, for tests without a database. Without an end, the hold times out.
 #[cfg(test)]
 pub(crate) fn ending(
     tenant: TenantId,

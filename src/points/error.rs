@@ -7,7 +7,7 @@ use crate::{
     primitives::{Points, PointsTransactionId},
 };
 
-/// Why a command is refused, or a points transaction not found.
+/// A points command was refused, or a points transaction was not found.
 #[derive(Debug, thiserror::Error)]
 pub enum PointsError {
     #[error("{field} is {expected}")]
@@ -23,7 +23,7 @@ pub enum PointsError {
     MerchantUnknown,
     #[error("the order does not exist, or is another customer's")]
     OrderNotTheirs,
-    /// The reference was used for another request, by the same back end: for this one.
+    /// The back end used the reference for another request, which made this points transaction.
     #[error("the reference was used for another request, {0}")]
     ReferenceReused(PointsTransactionId),
     #[error("only {available} are available")]
@@ -37,7 +37,7 @@ pub enum PointsError {
     State(PointsTransactionState),
     #[error("between one and {held} can be captured")]
     CaptureTooMuch { held: Points },
-    /// What a return names took nothing from the customer, or has not yet.
+    /// The points transaction to be returned did not take points from the customer.
     #[error("points are returned of deductions and redemptions only")]
     NotReturnable,
     #[error("the points transaction to be returned is {}", .0.name())]

@@ -29,22 +29,22 @@ pub struct Executed {
     pub repeated: bool,
 }
 
-/// Executes a command. A repeat (the same reference with the same request) is answered with the
-/// points transaction as it stands by now; the same reference with another request is refused with
+/// Executes a command. A repeat (the reference and the request of an earlier command) returns the
+/// points transaction in its present state. Another request under a used reference fails with
 /// [`PointsError::ReferenceReused`].
 ///
-/// Risk's decision is stored with the points transaction: one that it blocks is stored as refused
-/// ([`PointsError::Blocked`], again at each repeat). What is refused for want of points leaves no
-/// trace, and its reference may be used again. Caps are for what payments earn: they neither bound
-/// awards nor count them.
+/// Risk's decision is stored with the points transaction. One that risk blocks is stored as
+/// refused, and this and every repeat fail with [`PointsError::Blocked`]. A command that fails for
+/// lack of points stores nothing, so its reference may be used again. Caps neither limit awards nor
+/// count them.
 pub async fn execute(
     service: &PointsService,
     command: PointsCommand,
 ) -> Result<Executed, PointsError> {
     let now = service.db.now();
     let rules = service.rules.current(command.tenant).await?;
-    // A repeat is answered with the points transaction, whatever has changed since: risk is not
-    // asked twice, and a day that has passed is no mistake by now.
+    // A repeat is answered before risk is asked and before the command is checked: a day that was
+    // valid at first may have passed since.
     let (merchant, evaluation) = if transaction_store::is_known(&service.db, &command).await? {
         (None, Evaluation::default())
     } else {
@@ -76,8 +76,8 @@ pub async fn execute(
     Ok(executed)
 }
 
-/// Whether all that the wish names is there. Gives the merchant that it is about. Points can be
-/// taken from a customer who is blocked, and nothing else.
+/// Checks that the customer, merchant and order of the command exist and belong together. Returns
+/// the merchant that the command is about. A blocked customer accepts deductions only.
 async fn check_parties(
     service: &PointsService,
     command: &PointsCommand,
@@ -108,14 +108,14 @@ async fn check_parties(
 #[derive(Debug, Clone)]
 struct ExecuteCommand {
     command: PointsCommand,
-    /// The merchant that it is about, which the order may have told.
+    /// The merchant of the command, or of its order.
     merchant: Option<MerchantId>,
     rules: Arc<Rules>,
     evaluation: Evaluation,
     terms: ReviewPolicy,
 }
 
-/// What becomes of a command that is valid and affordable.
+/// What risk decided about a command that is valid and affordable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Now,
@@ -124,8 +124,8 @@ enum Verdict {
 }
 
 impl ExecuteCommand {
-    /// A back end cannot answer a challenge in its customer's place: where risk would ask for one,
-    /// a person decides.
+    /// A back end cannot answer a challenge for its customer, so a challenge becomes a review by a
+    /// person.
     fn verdict(&self) -> Verdict {
         match self.evaluation.action() {
             Action::Allow => Verdict::Now,
@@ -186,7 +186,6 @@ impl ExecuteCommand {
         }
     }
 
-    /// What a person is to decide.
     fn review(&self, transaction: &PointsTransaction) -> NewReview {
         let (stage, kind) = match transaction.kind {
             PointsTransactionKind::Award => (Stage::PointsCredit, EntryKind::PointsAwarded),
@@ -286,7 +285,7 @@ impl Operation for ExecuteCommand {
             });
         }
         let transaction = self.new_transaction(cx);
-        // It was checked when it was asked for, and midnight may have come since.
+        // The command was checked earlier, and midnight may have passed since.
         if transaction
             .expired_from
             .is_some_and(|on| on <= cx.now().business_day())
@@ -314,7 +313,7 @@ impl Operation for ExecuteCommand {
     }
 }
 
-/// Writes a line of the audit log with the points transaction's state.
+/// Writes an audit line with the points transaction's state.
 pub(super) fn note(
     set: &mut WorkingSet,
     cx: &Cx<'_>,
@@ -331,7 +330,7 @@ pub(super) fn note(
     audit::note(set, cx, transaction.tenant, by, action, &transaction.id);
 }
 
-/// The operation by itself, for tests that need no database.
+/// Returns the operation, for tests without a database.
 #[cfg(test)]
 pub(crate) fn executing(
     command: PointsCommand,

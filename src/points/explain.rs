@@ -1,8 +1,5 @@
-//! Why a payment earns what it earns: the steps of [`RuleTerms`](super::RuleTerms), kept instead of
-//! thrown away.
-//!
-//! The answer is the last step and nothing else, so what an explanation says and what is credited
-//! cannot differ.
+//! The steps by which a payment earns points. [`RuleTerms`](super::RuleTerms) computes credits by
+//! the same steps, so an explanation cannot differ from what is credited.
 
 use rust_decimal::Decimal;
 
@@ -13,13 +10,13 @@ use crate::primitives::{Money, Points};
 pub struct Earning {
     /// What was paid.
     pub amount: Money,
-    /// Less than the smallest payment that earns.
+    /// The amount is less than the smallest payment that earns.
     pub below_minimum: bool,
-    /// What of it counts: nothing below the minimum, no more than the maximum.
+    /// The part of the amount that earns: zero below the minimum, at most the maximum.
     pub counted: Money,
-    /// Yuan that count times the ratio, before rounding.
+    /// `counted` in yuan times the ratio, before rounding.
     pub exact: Decimal,
-    /// The same in whole points.
+    /// `exact`, rounded to whole points.
     pub points: Points,
 }
 
@@ -27,18 +24,18 @@ pub struct Earning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CapStep {
     pub cap: Points,
-    /// Earned or handed out before.
+    /// Points earned or handed out before.
     pub used: Points,
-    /// What is left.
+    /// Points left under the cap.
     pub room: Points,
 }
 
-/// What the caps leave.
+/// The points that the caps leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capping {
     /// Per customer and business day, if the rule has such a cap.
     pub daily: Option<CapStep>,
-    /// Of this version in all, if the rule has such a cap.
+    /// Per version, if the rule has such a cap.
     pub total: Option<CapStep>,
     pub points: Points,
 }
@@ -61,7 +58,7 @@ impl CapStep {
 }
 
 impl Explanation {
-    /// What is credited.
+    /// Returns the points that are credited.
     pub const fn points(&self) -> Points {
         self.capping.points
     }

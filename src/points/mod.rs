@@ -3,52 +3,50 @@
 //! # Rules
 //!
 //! A **rule** says what a payment earns ([`RuleTerms::earn`]): a ratio per yuan, how it is rounded,
-//! a smallest payment, a largest amount that counts, caps, and how long points last ([`Validity`]).
-//! A rule is versioned and a version never changes; an order names the version that it was credited
-//! by, so that `verify-ledger` can compute it again. Versions are numbered per tenant, whoever they
-//! are for, so tenant and version name one.
+//! the smallest payment that earns, the largest amount that counts, caps, and how long points last
+//! ([`Validity`]). Rules have versions, which never change. An order names the version that
+//! credited it, so that `verify-ledger` can compute it again. Versions are numbered per tenant, so
+//! tenant and version identify one.
 //!
-//! - **Whose**: a version is the tenant's, or one merchant's, whose payments it alone decides on.
-//!   An override can be withdrawn: by a version that says "as the tenant".
-//! - **From when**: a version begins now or at an instant up to 366 days ahead. Of those that have
-//!   begun the one with the latest (`effective_from`, version) is in force; the table in [`Rules`]'
-//!   module shows how. A payment earns by the rule of the order's merchant in force when the
-//!   customer paid, by WeChat's clock, whenever we are told: by a late callback, by a query, or
-//!   after the order had been closed. Not earlier than the order, for WeChat tells whole seconds.
-//!   How long points last is counted from the day of the credit, so that points never arrive
-//!   expired.
-//! - **In memory**: [`RulesCache`] knows what is in force and what will be, and asks once a second
-//!   for versions above the newest it knows.
-//! - **Two admins at once** queue at the tenant's row and get two versions; the later one is the
-//!   one that holds.
-//! - **Why**: earning keeps its steps ([`Explanation`]), and [`dry_run()`] returns them for a
-//!   payment that nobody made.
+//! - **Scope**: a version is the tenant's, or that of one merchant, whose payments it then decides
+//!   on. A merchant's rule is withdrawn by a version that says "as the tenant".
+//! - **Beginning**: a version begins now or at an instant up to 366 days ahead. Among those that
+//!   have begun, the one with the latest (`effective_from`, version) is in force; the module docs
+//!   of `rules.rs` show an example. A payment is credited by the rule of the order's merchant in
+//!   force when the customer paid, by WeChat's clock, even if the payment is reported late or after
+//!   the order was closed. WeChat's time has whole seconds, so the order's creation is used if that
+//!   is later. How long points last is counted from the day of the credit, so that points never
+//!   arrive expired.
+//! - **Cache**: [`RulesCache`] holds the present and planned versions, and reads newer ones once a
+//!   second.
+//! - **Concurrent changes** queue at the tenant's row and become two versions.
+//! - **Explanation**: the steps of earning are kept ([`Explanation`]); [`dry_run()`] returns them
+//!   for a hypothetical payment.
 //!
 //! # Caps
 //!
-//! - **daily**: points per customer and business day (UTC+8) of the payment, which is the day that
-//!   customers see on their bill. Counted on the customer's account row, which every credit
-//!   rewrites under its version. The row has no room for every day: around midnight, and of days of
-//!   which nothing is known any more, an earlier day counts on a later one, so that no day's cap
-//!   can be had twice; the day before a gap is remembered, so that a clock that is far ahead takes
-//!   no day from anybody ([`crate::ledger::Account::earned_by`]). Points by every rule count, and
-//!   the cap is the one of the rule that credits.
-//! - **total**: points that one version of the rule has handed out and not got back. What a refund
-//!   takes back, and what a review voids, can be handed out again; what expired was handed out. A
-//!   day's cap gets nothing back: the day is over, or who pays and refunds in turns would never
-//!   meet it. Counted in `point_budgets`, one row, version-checked; two committers that credit at
-//!   once may lose a race there and run again, so a total cap costs throughput while it is set, and
-//!   nothing while it is not.
+//! - **daily**: points per customer and business day (UTC+8) of the payment, which is the day on
+//!   the customer's bill. Counted on the customer's account row, which every credit rewrites under
+//!   its version. The row has no room for every day: a day that it does not hold counts on a later
+//!   one, so that no day's cap can be used twice, and the day before a gap is kept, so that a clock
+//!   that is far ahead takes no day from anybody ([`crate::ledger::Account::earned_by`]). Points by
+//!   every rule count; the cap is that of the rule that credits.
+//! - **total**: points that one version of the rule has handed out and not got back. Points that a
+//!   refund takes back or a review voids can be handed out again; points that expired cannot. (A
+//!   daily cap gets nothing back: otherwise a customer who pays and refunds in turns would never
+//!   reach it.) Counted in `point_budgets`, one version-checked row per version. Committers that
+//!   credit at once may conflict there and run again, so a total cap costs throughput while it is
+//!   set.
 //!
-//! What a cap cuts off is not earned; the order states what was.
+//! Points that a cap cuts off are not earned; the order states what was earned.
 //!
 //! # Points transactions
 //!
 //! A **points transaction** ([`PointsTransaction`]) is what a back end does with a customer's
 //! points: it **awards**, **deducts** or **redeems** them, at once or after a **hold**, and it
-//! **returns** what it had deducted or redeemed, all or a part (`return_points.rs`). It asks for it
-//! by a **command** ([`PointsCommand`], [`ReturnCommand`]), which the [`PointsService`] takes. Its
-//! **source** is the name in the back end's token, its **reference** the back end's own name for
+//! **returns** all or a part of what it had deducted or redeemed (`return_points.rs`). It is
+//! requested by a **command** ([`PointsCommand`], [`ReturnCommand`]) to the [`PointsService`]. Its
+//! **source** is the name in the back end's token. Its **reference** is the back end's own name for
 //! it, unique for each source and kind, for ever: *one points transaction, one entry*.
 //!
 //! ```text
@@ -71,7 +69,8 @@
 //! | `under_review` | no | no | no | done; a hold is held | refused |
 //! | refused | no | no | no | no | no |
 //!
-//! *Approve* and *reject* are how the review ends, by a person or by its time-out.
+//! *Approve* and *reject* are the results of a review, by a person or by its time-out. "Already so"
+//! is no error.
 //!
 //! | points transaction | POINTS |
 //! |---|---|
@@ -84,31 +83,32 @@
 //!
 //! - **Repeats**: the reference is claimed in the commit of the points transaction
 //!   ([`idempotency`](crate::idempotency)), under a hash of tenant, kind, source and reference,
-//!   with a hash of the request. The same request is answered with the points transaction as it
-//!   stands by then; another one is refused.
-//! - **Never below zero**: what can be spent is what is free
-//!   ([`PointHoldings`](crate::ledger::PointHoldings)): in lots that have not expired, and needed
-//!   by no hold. Customers and back ends are shown that number ([`CustomerPoints`]), and it
+//!   together with a hash of the request. A repeat of the request is answered with the points
+//!   transaction in its present state; another request is refused.
+//! - **Never below zero**: points can be spent if they are free
+//!   ([`PointHoldings`](crate::ledger::PointHoldings)): in lots that have not expired, and not
+//!   needed by a hold. Customers and back ends are shown this number ([`CustomerPoints`]), and it
 //!   decides. The account's version guards it.
-//! - **Debts**: a customer who owes points has none free. What an award brings and what the end of
-//!   a hold makes free repays first (`ledger/debt.rs`), in the commit of the points transaction.
-//! - **Two ends of a hold at once**: its version and the key of the resolving entry let one end
-//!   win; the other is told the state.
-//! - **Refusals** are decided on rows of one moment ([`batch`](crate::db::batch)). An account that
-//!   does not agree with its lots, or a points transaction with its entry, is therefore a broken
-//!   invariant, and pages somebody.
-//! - **Time-out of holds**: a job claims what is due by moving `due_at`, and ends it by the same
-//!   operation as everybody; killed in between, it falls due again. A hold whose time has passed
-//!   can no longer be captured, also while no job has looked.
-//! - **Risk**: an award is asked about at `points.credit`, a redemption at `redeem`; a deduction is
-//!   not. The decision is stored in the commit of the points transaction. Where risk would
-//!   challenge the customer a person decides, since nobody is there to answer.
-//! - **Caps** bound what payments earn: awards neither count towards them nor stop at them.
+//! - **Debts**: a customer who owes points has none free. Awards, and points that become free at
+//!   the end of a hold, repay the debt first (`ledger/debt.rs`), in the commit of the points
+//!   transaction.
+//! - **Concurrent ends of a hold**: its version and the key of the resolving entry let one end win;
+//!   the other gets the state as an error.
+//! - **Refusals** are decided on rows of one snapshot ([`batch`](crate::db::batch)). An account
+//!   that does not agree with its lots, or a points transaction that does not agree with its entry,
+//!   is therefore a broken invariant and raises an alarm.
+//! - **Time-out of holds**: a job claims due holds by moving `due_at`, and ends them by the
+//!   operation that back ends use. If it dies in between, they fall due again. A hold whose time
+//!   has passed cannot be captured, even before the job has ended it.
+//! - **Risk** decides on awards at `points.credit` and on redemptions at `redeem`; not on
+//!   deductions. The decision is stored in the commit of the points transaction. A challenge
+//!   becomes a review by a person, since no customer is there to answer it.
+//! - **Caps** apply to payments: awards neither count towards them nor stop at them.
 //!
-//! Whether customer, order and merchant exist is read before the operation, from tables of slices
-//! that stand below this one: none of it changes later.
+//! Customer, order and merchant are read before the operation, from tables of slices below this
+//! one. That they exist, and whose they are, never changes.
 //!
-//! Events say how points moved ([`PointsMove`]); the relay adds them up by day, source and rule
+//! Events report the moves of points ([`PointsMove`]); the relay sums them by day, source and rule
 //! ([`day_statistics()`]).
 //!
 //! Tables owned: `points_rules` (inserted and read, never changed), `point_budgets`,

@@ -1,29 +1,24 @@
-//! Ways in which a customer's points move, as statistics tell them apart.
+//! The ways in which a customer's points move, for events and statistics.
 
 use crate::primitives::coded;
 
 coded! {
-    /// What happened to points. The number and the word are for ever: events carry the one, the API
-    /// the other.
+    /// What happened to points. Events carry the code and the API the name, so neither changes.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum PointsMove {
-        /// Earned by a payment.
         Earned = 1 => "earned",
-        /// Given by a back end.
         Awarded = 2 => "awarded",
         /// Taken back by a refund.
         TakenBack = 3 => "taken_back",
         /// Taken by a back end.
         Deducted = 4 => "deducted",
-        /// Spent.
         Redeemed = 5 => "redeemed",
-        /// They expired.
         Expired = 6 => "expired",
-        /// Held for a review; they may still become earned or awarded.
+        /// Held for a review, which may make them earned or awarded.
         Held = 7 => "held",
-        /// Held, and voided by the review.
+        /// Held for a review, which voided them.
         Voided = 8 => "voided",
-        /// Given back by the back end that had spent or taken them.
+        /// Given back by the back end that had taken them.
         Returned = 9 => "returned",
     }
 }

@@ -1,24 +1,23 @@
-//! Returns of what a deduction or a redemption took: of all of it or a part, once per reference.
+//! Returns of deducted or redeemed points, all or a part, once per reference.
 //!
-//! A **return** is a points transaction of its own, of kind [`PointsTransactionKind::Return`], that
-//! names the one whose points it gives back ([`PointsTransaction::returns_of`]) and is done at
-//! once. Only the back end's own points transactions can be returned, and never more than they took
-//! and have not given back.
+//! A **return** is a points transaction of kind [`PointsTransactionKind::Return`] that names the
+//! one whose points it gives back ([`PointsTransaction::returns_of`]). It is done at once. A back
+//! end can return only its own points transactions, and no more than they took and have not given
+//! back.
 //!
-//! - **Into the lots from which they came**, which are kept with each points transaction
-//!   (`points_transaction_lots`). Of a part, the lots that expire last get theirs back first: after
-//!   it the customer has what they would have if less had been spent in the first place.
-//! - **What would have expired by now** goes back into its own day all the same. It cannot be
-//!   spent, and the next sweep takes it, as it would have if it had never been spent: a return
-//!   gives back points, not time.
+//! - **Lots**: the points go back into the lots from which they came, which are kept with each
+//!   points transaction (`points_transaction_lots`). A partial return fills the lots that expire
+//!   last first, so that the customer has what they would have if less had been spent.
+//! - **Expired lots** get their points back too. These points cannot be spent, and the next sweep
+//!   expires them: a return gives back points, not time.
 //! - **A debt** that arose meanwhile is repaid first, out of the lots that have not expired.
-//! - **Two at once** meet at the version of the points transaction that they return: one of them
-//!   finds less left. A **repeat** is the same return, by its reference.
-//! - Risk is not asked, and customers who are blocked get back what is theirs. Caps are for
-//!   payments.
+//! - **Concurrent returns** are serialised by the version of the points transaction that they
+//!   return; the later one finds less left. A **repeat** with the same reference returns the
+//!   existing return.
+//! - **Risk** is not asked. Blocked customers get their points back, and caps do not apply.
 //!
-//! One commit, by the operation alone: killed before it nothing was written and the caller repeats;
-//! after it the reference finds it.
+//! The operation is one commit. If the process dies before it, nothing was written and the caller
+//! repeats; if it dies after it, the repeat finds the return by its reference.
 
 use super::{
     Executed, PointsError, PointsService, PointsTransaction, PointsTransactionKind,
@@ -36,11 +35,11 @@ use crate::{
     primitives::{AccountId, BusinessDay, Lane, Points, PointsTransactionId, TenantId},
 };
 
-/// Points to be given back.
+/// A command to return points.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReturnCommand {
     pub tenant: TenantId,
-    /// What took them.
+    /// The points transaction that took the points.
     pub of: PointsTransactionId,
     pub points: Points,
     pub source: Source,
@@ -49,8 +48,8 @@ pub struct ReturnCommand {
     pub by: Actor,
 }
 
-/// Returns points to the customer. The same reference with the same request is the same return, for
-/// ever; with another request it is [`PointsError::ReferenceReused`].
+/// Returns points to the customer. A repeat (same reference, same request) returns the existing
+/// return; another request under the reference fails with [`PointsError::ReferenceReused`].
 pub async fn return_points(
     service: &PointsService,
     command: ReturnCommand,
@@ -185,8 +184,8 @@ impl Operation for ReturnPoints {
     }
 }
 
-/// So many points of what the points transaction took of lots, the last to expire first; noted as
-/// returned.
+/// Takes `points` out of what the points transaction took of lots, the lot that expires last first,
+/// and counts them as returned. Returns the points by lot.
 fn take_from_transaction(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -215,7 +214,7 @@ fn take_from_transaction(
     Ok(parts)
 }
 
-/// The operation by itself, for tests that need no database.
+/// Returns the operation, for tests without a database.
 #[cfg(test)]
 pub(crate) fn returning(
     command: ReturnCommand,

@@ -1,15 +1,15 @@
-//! What becomes of a part of a point.
+//! Rounding of earned points to whole points.
 
 use rust_decimal::{Decimal, RoundingStrategy, prelude::ToPrimitive as _};
 
 use crate::primitives::{Points, coded};
 
 coded! {
-    /// How the product of yuan and ratio becomes whole points. The word is for ever: table and API
-    /// carry it.
+    /// How the product of yuan and ratio becomes whole points. Table and API carry the name, so it
+    /// never changes.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     pub enum Rounding: Serde {
-        /// 2.985 is 2: nobody is given a point that was not earned.
+        /// 2.985 is 2.
         #[default]
         Down => "down",
         /// 2.5 is 3, 2.49 is 2.
@@ -20,7 +20,8 @@ coded! {
 }
 
 impl Rounding {
-    /// Whole points of an amount that is not negative. What does not fit is the most there can be.
+    /// Returns the whole points of an amount that is not negative. An amount that is too large
+    /// becomes the largest number of points.
     pub fn round(self, exact: Decimal) -> Points {
         let strategy = match self {
             Self::Down => RoundingStrategy::ToZero,

@@ -1,4 +1,4 @@
-//! What a payment earns. Pure.
+//! The terms of a points rule and what a payment earns by them. Pure.
 
 use super::{
     Rounding, Validity,
@@ -7,7 +7,7 @@ use super::{
 use crate::primitives::{BusinessDay, MerchantId, Money, Points, TenantId, Timestamp};
 use rust_decimal::Decimal;
 
-/// The last day of points that last for ever.
+/// `expired_from` of points that never expire.
 pub const NEVER: BusinessDay = BusinessDay::NEVER;
 
 /// The terms of a rule, as an admin states them.
@@ -15,13 +15,13 @@ pub const NEVER: BusinessDay = BusinessDay::NEVER;
 pub struct RuleTerms {
     /// Points per yuan, up to four decimals.
     pub ratio: Decimal,
-    /// A smaller payment earns nothing.
+    /// Smaller payments earn nothing.
     pub amount_min: Money,
-    /// Of a larger payment only this much earns.
+    /// The part of a payment above this amount earns nothing.
     pub amount_max: Option<Money>,
     /// Points per customer and business day.
     pub daily_cap: Option<Points>,
-    /// Points that this version hands out in all.
+    /// Points that this version hands out in total.
     pub total_cap: Option<Points>,
     /// How yuan times ratio becomes whole points.
     pub rounding: Rounding,
@@ -61,7 +61,8 @@ pub struct Rule {
     pub tenant: TenantId,
     /// 1, 2, .. per tenant, whoever the version is for.
     pub version: u32,
-    /// Only for this merchant; none: for every merchant of the tenant that has no rule of its own.
+    /// The merchant whose payments it decides on; none: every merchant of the tenant without a rule
+    /// of its own.
     pub merchant: Option<MerchantId>,
     pub terms: RuleTerms,
     pub effective_from: Timestamp,
@@ -83,12 +84,12 @@ impl RuleTerms {
         Ok(())
     }
 
-    /// What a payment of `amount` earns before caps.
+    /// Returns what a payment of `amount` earns before caps.
     pub fn earn(&self, amount: Money) -> Points {
         self.earn_explained(amount).points
     }
 
-    /// The same, step by step.
+    /// Returns the steps of [`Self::earn`].
     pub fn earn_explained(&self, amount: Money) -> Earning {
         let below_minimum = amount < self.amount_min;
         let counted = match self.amount_max {
@@ -109,18 +110,18 @@ impl RuleTerms {
         }
     }
 
-    /// The first day on which points credited on `day` can no longer be used.
+    /// Returns the first day on which points credited on `day` can no longer be used.
     pub fn expired_from(&self, day: BusinessDay) -> BusinessDay {
         self.validity.expired_from(day)
     }
 
-    /// What of `earned` the caps leave, when the customer had `earned_today` and the version had
-    /// handed out `granted`.
+    /// Returns how much of `earned` the caps leave if the customer has earned `earned_today` and
+    /// the version has handed out `granted`.
     pub fn capped(&self, earned: Points, earned_today: Points, granted: Points) -> Points {
         self.capped_explained(earned, earned_today, granted).points
     }
 
-    /// The same, step by step.
+    /// Returns the steps of [`Self::capped`].
     pub fn capped_explained(
         &self,
         earned: Points,
@@ -137,7 +138,7 @@ impl RuleTerms {
         }
     }
 
-    /// All of it: what a payment is credited and why.
+    /// Returns what a payment is credited, with every step.
     pub fn explain(&self, amount: Money, earned_today: Points, granted: Points) -> Explanation {
         let earning = self.earn_explained(amount);
         Explanation {

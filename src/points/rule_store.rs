@@ -1,4 +1,4 @@
-//! The table of rules.
+//! Every statement on `points_rules`, and reads of `point_budgets`.
 
 use rust_decimal::Decimal;
 use sqlx::{FromRow, MySqlConnection, QueryBuilder};
@@ -68,7 +68,7 @@ impl RuleRow {
     }
 }
 
-/// Every version above `newest`, in order.
+/// Returns every version above `newest`, in order.
 pub(super) async fn list_after(
     db: &Db,
     tenant: TenantId,
@@ -85,7 +85,7 @@ pub(super) async fn list_after(
     rows.iter().map(RuleRow::version).collect()
 }
 
-/// A certain version, whether in force or not; one that says "as the tenant" is no rule.
+/// Returns one version, in force or not; none also for a version that says "as the tenant".
 pub async fn find_rule(
     conn: &mut MySqlConnection,
     tenant: TenantId,
@@ -103,7 +103,7 @@ pub async fn find_rule(
     Ok(version.and_then(|version| version.rule()))
 }
 
-/// Every version that a tenant ever had. None without a single one of its own.
+/// Returns every version of a tenant; none if the tenant has no version of its own.
 pub async fn find_all_rules(
     conn: &mut MySqlConnection,
     tenant: TenantId,
@@ -119,15 +119,15 @@ pub async fn find_all_rules(
     Ok(Rules::new(versions?))
 }
 
-/// What is known of the last change, by whoever it was.
+/// The newest version of a tenant's rules, whoever it is for.
 #[derive(Debug, Clone, Copy, FromRow)]
 pub(super) struct Newest {
     pub(super) version: u32,
     pub(super) created_at: Timestamp,
 }
 
-/// The newest version of a tenant's, none for a new tenant; until the transaction ends nobody else
-/// makes one.
+/// Returns the newest version, none for a new tenant. Until the transaction ends nobody else can
+/// insert one.
 pub(super) async fn lock_newest(tx: &mut Tx, tenant: TenantId) -> Result<Option<Newest>, DbError> {
     // The tenant's row stands for the list of its rules: two admins at once queue here.
     sqlx::query("/* points.lock_rules */ SELECT id FROM tenants WHERE id = ? FOR UPDATE")
@@ -140,7 +140,7 @@ pub(super) async fn lock_newest(tx: &mut Tx, tenant: TenantId) -> Result<Option<
         .await?)
 }
 
-/// Whether a merchant has a rule of its own at an instant.
+/// Returns whether a merchant has a rule of its own at an instant.
 pub(super) async fn is_overridden(
     tx: &mut Tx,
     tenant: TenantId,
@@ -164,7 +164,7 @@ pub(super) async fn insert_version(
     version: &RuleVersion,
     by: &str,
 ) -> Result<(), DbError> {
-    // A row that says "as the tenant" has terms that mean nothing, and that would give nothing.
+    // A row that says "as the tenant" has unused terms, by which a payment would earn nothing.
     let nothing = RuleTerms {
         ratio: Decimal::ZERO,
         validity: Validity::Never,
@@ -196,7 +196,7 @@ pub(super) async fn insert_version(
     Ok(())
 }
 
-/// The first version of a new tenant's rule.
+/// Inserts the first version of a new tenant's rule.
 pub async fn insert_first_rule(
     tx: &mut Tx,
     tenant: TenantId,
@@ -214,10 +214,10 @@ pub async fn insert_first_rule(
     insert_version(tx, &first, by).await
 }
 
-/// Whose versions are asked for.
+/// Whose versions to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Everybody's.
+    /// All versions.
     All,
     /// The tenant's own.
     Tenant,
@@ -225,7 +225,7 @@ pub enum Scope {
     Merchant(MerchantId),
 }
 
-/// One version, who made it, and the one before it for the same merchant or tenant.
+/// A version, its author, and the version before it for the same merchant or tenant.
 #[derive(Debug, Clone)]
 pub struct PastRule {
     pub version: RuleVersion,
@@ -233,7 +233,7 @@ pub struct PastRule {
     pub before: Option<RuleVersion>,
 }
 
-/// Up to `limit.probe()` versions, newest first, older than `before`.
+/// Returns up to `limit.probe()` versions, newest first, older than `before`.
 pub async fn list_versions(
     db: &Db,
     tenant: TenantId,
@@ -298,7 +298,7 @@ async fn list_named(
     rows.iter().map(RuleRow::version).collect()
 }
 
-/// Points that a version with a total cap has handed out.
+/// Returns the points that a version with a total cap has handed out.
 pub(super) async fn find_granted(
     db: &Db,
     tenant: TenantId,

@@ -1,10 +1,9 @@
-//! All versions of a tenant's rule that may still matter, and which of them is in force for whom
-//! and when. Pure.
+//! The versions of a tenant's points rule, and which of them is in force for a merchant at an
+//! instant. Pure.
 //!
-//! Versions are numbered per tenant, whoever they are for, so an order that names tenant and
-//! version names everything. Of the versions for a merchant that have begun, the one with the
-//! latest (`effective_from`, version) decides; if that one says "as the tenant", or there is none,
-//! the same among the tenant's own.
+//! Versions are numbered per tenant, so tenant and version identify one. Among the versions for a
+//! merchant that have begun, the one with the latest (`effective_from`, version) decides. If it
+//! says "as the tenant", or if there is none, the tenant's own versions decide in the same way.
 //!
 //! | version | for | says | begins | in force at 12:00 | at 14:00 | at 16:00 | at 18:00 |
 //! |---|---|---|---|---|---|---|---|
@@ -15,9 +14,9 @@
 //! | 5 | merchant A | 5 points | 17:00 | | | | |
 //! | 6 | merchant A | 4 points | 17:00 | | | | at A |
 //!
-//! Version 6 replaces version 5 before it ever began: whoever plans a change and thinks better of
-//! it puts another one for the same instant. A change "for now" ends what is in force, not what is
-//! planned for later.
+//! Version 6 replaces version 5 before that begins: a planned change is replaced by planning
+//! another one for the same instant. A change that begins now ends what is in force, but not what
+//! is planned for later.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -32,16 +31,16 @@ use crate::primitives::{MerchantId, TenantId, Timestamp, coded};
 pub struct RuleVersion {
     pub tenant: TenantId,
     pub version: u32,
-    /// None: for every merchant of the tenant that has no rule of its own.
+    /// None: every merchant of the tenant without a rule of its own.
     pub merchant: Option<MerchantId>,
-    /// None: the merchant has from here on what the tenant has.
+    /// None: from here on the tenant's rule decides.
     pub terms: Option<RuleTerms>,
     pub effective_from: Timestamp,
     pub created_at: Timestamp,
 }
 
 impl RuleVersion {
-    /// The rule, unless the version says "as the tenant".
+    /// Returns the rule, or none if the version says "as the tenant".
     pub fn rule(&self) -> Option<Rule> {
         Some(Rule {
             tenant: self.tenant,
@@ -61,12 +60,13 @@ impl RuleVersion {
 /// Why a rule is the one in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Because {
-    /// It is the merchant's own.
     OfTheMerchant,
-    /// It is the tenant's: the merchant has none of its own, or no merchant was named.
+    /// The merchant has no rule of its own, or no merchant was named.
     OfTheTenant,
-    /// It is the tenant's since the merchant's own was withdrawn by this version.
-    Withdrawn { version: u32 },
+    /// This version withdrew the merchant's rule.
+    Withdrawn {
+        version: u32,
+    },
 }
 
 /// The rule for one merchant at one instant.
@@ -80,21 +80,20 @@ pub struct InForce {
 #[derive(Debug, Clone)]
 pub struct Rules {
     newest: u32,
-    /// From which instant on the answers are right; none: always.
+    /// The instant from which on the answers are right; none: always.
     since: Option<Timestamp>,
-    /// Credits before the first version began, should clocks disagree: a payment is not refused for
-    /// that.
+    /// Credits payments from before the first version, which occur when clocks differ.
     earliest: Rule,
     of_tenant: Timeline,
     of_merchants: HashMap<MerchantId, Timeline>,
 }
 
-/// Versions for one merchant or for the tenant, in the order in which they take over. Shared, since
-/// a change of one merchant leaves the others as they are.
+/// Versions for one merchant or for the tenant, in the order in which they take over. Shared, so
+/// that a change of one merchant copies no other timeline.
 type Timeline = Arc<[RuleVersion]>;
 
 impl Rules {
-    /// None without a single version of the tenant's own.
+    /// Returns none if no version is the tenant's own.
     pub(super) fn new(versions: Vec<RuleVersion>) -> Option<Self> {
         let own = versions.iter().filter(|version| version.merchant.is_none());
         let earliest = own.filter_map(RuleVersion::rule).min_by_key(begin)?;
@@ -108,7 +107,7 @@ impl Rules {
         Some(nothing.with(versions))
     }
 
-    /// The same and these.
+    /// Returns the rules with `news` added.
     pub(super) fn with(&self, news: Vec<RuleVersion>) -> Self {
         let mut next = self.clone();
         let mut by_scope: HashMap<Option<MerchantId>, Vec<RuleVersion>> = HashMap::new();
@@ -128,7 +127,8 @@ impl Rules {
         next
     }
 
-    /// Without what had been replaced by `since`: answers stay the same from that instant on.
+    /// Drops what had been replaced by `since`. Answers for that instant and later ones stay the
+    /// same.
     #[must_use]
     pub(super) fn forgetting_before(mut self, since: Timestamp) -> Self {
         let timelines = self.of_merchants.values_mut().chain([&mut self.of_tenant]);
@@ -148,19 +148,19 @@ impl Rules {
         self
     }
 
-    /// Whether nothing was forgotten that could have been in force at this instant.
+    /// Returns whether every version that could be in force at this instant is known.
     #[must_use]
     pub fn know(&self, at: Timestamp) -> bool {
         self.since.is_none_or(|since| since <= at)
     }
 
-    /// The highest version known.
+    /// Returns the highest version known.
     pub const fn newest(&self) -> u32 {
         self.newest
     }
 
-    /// What a payment at this merchant earns by at this instant; without a merchant, the tenant's
-    /// own.
+    /// Returns the rule that credits a payment at this merchant at this instant; without a
+    /// merchant, the tenant's own.
     pub fn in_force(&self, merchant: Option<MerchantId>, at: Timestamp) -> InForce {
         let own = merchant.and_then(|merchant| latest(self.timeline(Some(merchant)), at));
         let because = match own {
@@ -184,15 +184,15 @@ impl Rules {
         }
     }
 
-    /// Every rule that is known and may be in force for this merchant at some time: few, as what
-    /// was replaced is forgotten.
+    /// Returns every known rule that may be in force for this merchant at some time. They are few,
+    /// as what was replaced is forgotten.
     pub fn candidates(&self, merchant: MerchantId) -> impl Iterator<Item = Rule> {
         let own = self.timeline(Some(merchant)).iter();
         own.chain(self.of_tenant.iter())
             .filter_map(RuleVersion::rule)
     }
 
-    /// What comes into force later than `at`, for this merchant alone or for the tenant alone,
+    /// Returns the versions that begin after `at`, for this merchant alone or for the tenant alone,
     /// soonest first.
     pub fn scheduled(
         &self,
@@ -206,8 +206,8 @@ impl Rules {
         later.filter(|version| self.takes_over(version))
     }
 
-    /// Whether a version is, was or will be what its merchant or tenant says at some instant, and
-    /// has not been replaced at `at`.
+    /// Returns the standing of a version at an instant, among the versions of its merchant or
+    /// tenant.
     pub fn stands(&self, version: &RuleVersion, at: Timestamp) -> RuleStanding {
         if version.effective_from > at {
             let replaced = !self.takes_over(version);
@@ -225,7 +225,7 @@ impl Rules {
         }
     }
 
-    /// The versions that were in force for this merchant at some instant of this time, both ends
+    /// Returns the versions that were in force for this merchant between two instants, both
     /// included.
     pub fn in_force_between(
         &self,
@@ -250,7 +250,7 @@ impl Rules {
         }
     }
 
-    /// False for a version that another one for the same instant replaces.
+    /// Returns false for a version that a later one with the same `effective_from` replaces.
     fn takes_over(&self, version: &RuleVersion) -> bool {
         let same = self.timeline(version.merchant).iter();
         !same
@@ -260,7 +260,7 @@ impl Rules {
 }
 
 coded! {
-    /// How a version stands in the history of its merchant or tenant.
+    /// The standing of a version in the history of its merchant or tenant.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum RuleStanding {
         Scheduled => "scheduled",
@@ -273,13 +273,13 @@ fn begin(rule: &Rule) -> (Timestamp, u32) {
     (rule.effective_from, rule.version)
 }
 
-/// The last of a timeline that has begun.
+/// Returns the last version of a timeline that has begun.
 fn latest(timeline: &[RuleVersion], at: Timestamp) -> Option<&RuleVersion> {
     let begun = timeline.partition_point(|version| version.effective_from <= at);
     timeline.get(begun.checked_sub(1)?)
 }
 
-/// One version of the tenant's own, for tests that need no database.
+/// Returns rules of one version of the tenant's own, for tests without a database.
 #[cfg(test)]
 pub(crate) fn one_rule(tenant: TenantId, version: u32, terms: RuleTerms) -> Arc<Rules> {
     let only = RuleVersion {

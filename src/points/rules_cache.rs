@@ -12,24 +12,23 @@ use crate::{
     primitives::{MerchantId, TenantId, Timestamp},
 };
 
-/// Versions that were replaced longer ago are forgotten. More than clocks differ by, and no more,
-/// since every payment looks at what is left.
+/// Seconds after which a replaced version is forgotten: more than clocks differ by, and short,
+/// since every payment looks through what is kept.
 const REMEMBERED_SECONDS: i64 = 60;
 
-/// The rules per tenant, at most a second old. A change is therefore in force everywhere within a
-/// second, and one that begins later at its instant.
+/// The rules per tenant, at most a second old. A change that begins now is in force everywhere
+/// within a second, and one that begins later at its instant.
 ///
-/// Versions are numbered without gaps, in the order of their commits (a lock sees to that), and
-/// never change. So one question a second, "anything above the newest I know?", is enough, and its
-/// answer is nearly always empty: however many merchants have rules of their own, they are read
-/// once.
+/// Versions are numbered without gaps, in the order of their commits (a lock guarantees it), and
+/// never change. So one query a second for versions above the newest known one suffices, and each
+/// version is read once.
 #[derive(Clone)]
 pub struct RulesCache {
     db: Db,
     known: Arc<RefreshingCache<TenantId, Arc<Rules>>>,
-    /// What to add to, also after [`RulesCache::forget`].
+    /// The rules that a refresh adds to. They survive [`RulesCache::forget`].
     last: Arc<Kept>,
-    /// Everything that ever was, of tenants of whom it was wanted.
+    /// All versions, of tenants for which they were needed.
     whole: Arc<Kept>,
 }
 
@@ -49,14 +48,14 @@ impl RulesCache {
         }
     }
 
-    /// What is known now. An unreachable database leaves the last known in force.
+    /// Returns the rules. While the database is unreachable, the last known ones stay in force.
     pub async fn current(&self, tenant: TenantId) -> Result<Arc<Rules>, DbError> {
         let known = self.known.get(tenant, self.look(tenant)).await?;
         Ok(Arc::clone(&known))
     }
 
-    /// The rule for a merchant at an instant, which lies not long ago, now or later; without a
-    /// merchant, the tenant's own.
+    /// Returns the rule for a merchant, or without a merchant the tenant's own, at an instant that
+    /// is recent, now or later.
     pub async fn rule_for(
         &self,
         tenant: TenantId,
@@ -66,9 +65,9 @@ impl RulesCache {
         Ok(self.current(tenant).await?.in_force(merchant, at).rule)
     }
 
-    /// What is known now, reaching back to an instant that may lie long ago: a payment is credited
-    /// by the rule in force when the customer paid, whenever we are told. The past of a tenant is
-    /// read when it is wanted first, and what was added since is added to it.
+    /// Returns rules that reach back to an instant, which may be long past: a payment is credited
+    /// by the rule in force when the customer paid, whenever it is reported. All versions of the
+    /// tenant are read at the first such call; later calls add the new ones.
     pub async fn reaching_back(
         &self,
         tenant: TenantId,
@@ -89,7 +88,7 @@ impl RulesCache {
         Ok(put(&self.whole, tenant, rules))
     }
 
-    /// Looks again at the next question: after a change made here.
+    /// Makes the next call read again. Called after a change made by this process.
     pub fn forget(&self, tenant: TenantId) {
         self.known.forget(&tenant);
     }

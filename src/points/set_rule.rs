@@ -7,28 +7,28 @@ use crate::{
     primitives::{MerchantId, TenantId, Timestamp},
 };
 
-/// How far ahead a change may be planned.
+/// Seconds ahead that a change may be planned.
 const AHEAD_SECONDS_MAX: i64 = 366 * 86_400;
 
 /// Puts new terms in force, as the next version.
 #[derive(Debug)]
 pub struct SetRule {
     pub tenant: TenantId,
-    /// Only for this merchant, which exists; none: for every merchant without a rule of its own.
+    /// The merchant whose rule it is, which must exist; none: every merchant without a rule of its
+    /// own.
     pub merchant: Option<MerchantId>,
     pub terms: RuleTerms,
-    /// Now, unless said; up to 366 days ahead.
+    /// At most 366 days ahead; none: now.
     pub effective_from: Option<Timestamp>,
-    /// Who did it, for the history.
     pub by: String,
 }
 
-/// Gives a merchant what the tenant has again, as the next version.
+/// Ends a merchant's own rule, as the next version: the tenant's rule decides again.
 #[derive(Debug)]
 pub struct WithdrawRule {
     pub tenant: TenantId,
     pub merchant: MerchantId,
-    /// Now, unless said; up to 366 days ahead.
+    /// At most 366 days ahead; none: now.
     pub effective_from: Option<Timestamp>,
     pub by: String,
 }
@@ -112,7 +112,7 @@ impl Work for WithdrawRule {
     }
 }
 
-/// What the next version is called and when it begins.
+/// Number and beginning of the next version.
 struct Next {
     version: u32,
     effective_from: Timestamp,
@@ -134,8 +134,8 @@ async fn next(
     let version = version
         .checked_add(1)
         .ok_or(DbError::Inconsistent("too many rule versions"))?;
-    // Whoever waited for the lock asked earlier and still comes later: the later version wins only
-    // if it does not begin before the one it replaces.
+    // `asked_at` was read before the lock was taken. A later version must not begin before the one
+    // that it replaces, so it takes the time of the newest version if that is later.
     let made_at = newest.map_or(asked_at, |newest| newest.created_at.max(asked_at));
     Ok(Next {
         version,

@@ -1,4 +1,4 @@
-//! Budgets.
+//! Budgets: points that rule versions with a total cap have handed out.
 
 use sqlx::{Row as _, mysql::MySqlRow};
 
@@ -7,33 +7,31 @@ use crate::{
     primitives::{Points, TenantId},
 };
 
-/// `point_budgets`: what a version with a total cap has handed out and not got back.
+/// `point_budgets`: points that a version with a total cap has handed out and not got back.
 #[derive(Debug)]
 pub struct Budgets;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     pub granted: Points,
-    /// Counts payments of the whole tenant, so four bytes would be full within two months of a
-    /// thousand a second.
+    /// 64 bits: every credited payment of the tenant counts here, which at a thousand a second
+    /// would exhaust 32 bits within two months.
     pub version: u64,
 }
 
 impl Budget {
-    /// The version as a statement has it.
     fn version(&self) -> i64 {
         i64::try_from(self.version).unwrap_or(i64::MAX)
     }
 }
 
-/// What [`return_to_budget`] reads.
+/// Asks for the rows that [`return_to_budget`] reads.
 pub(crate) fn want_budget(want: &mut Wanted, tenant: TenantId, rule_version: u32) {
     want.row::<Budgets>((tenant, rule_version));
 }
 
-/// Points that a version had handed out are there to be handed out again: a refund has taken them
-/// back, or a review has voided them. Nothing for a version without a total cap, which has no
-/// budget.
+/// Makes points available again that a refund has taken back or a review has voided. Does nothing
+/// for a version without a total cap, which has no budget.
 pub(crate) fn return_to_budget(
     set: &mut WorkingSet,
     tenant: TenantId,

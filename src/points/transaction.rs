@@ -10,7 +10,8 @@ use crate::{
 
 use super::{Reference, Source};
 
-/// What a back end did with a customer's points, under its own reference. See the module's text.
+/// What a back end did with a customer's points, under its own reference. See the module docs of
+/// `points`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PointsTransaction {
     pub id: PointsTransactionId,
@@ -18,23 +19,23 @@ pub struct PointsTransaction {
     pub customer: CustomerId,
     pub kind: PointsTransactionKind,
     pub state: PointsTransactionState,
-    /// More than none.
+    /// Greater than zero.
     pub points: Points,
-    /// Of a redemption that is done: how many were spent. None of anything else.
+    /// Points spent by a redemption that is done; zero for other kinds and states.
     pub captured: Points,
-    /// Of what was spent or taken: how many were given back since, and in how many parts.
+    /// Points given back since of a deduction or redemption, and by how many returns.
     pub returned: Points,
     pub returns: u32,
-    /// Of a return: the points transaction whose points it gives back.
+    /// The points transaction whose points a return gives back.
     pub returns_of: Option<PointsTransactionId>,
     pub source: Source,
     pub reference: Reference,
     pub reason: String,
     pub order: Option<OrderId>,
     pub merchant: Option<MerchantId>,
-    /// Of an award: the first day on which its points can no longer be used.
+    /// For an award: the first day on which its points can no longer be used.
     pub expired_from: Option<BusinessDay>,
-    /// Of a hold: until when.
+    /// When a hold times out.
     pub hold_until: Option<Timestamp>,
     pub created_by: Actor,
     pub version: u32,
@@ -48,9 +49,9 @@ coded! {
     pub enum PointsTransactionKind {
         Award = 1 => "award",
         Deduct = 2 => "deduct",
-        /// To be spent, at once or after a hold.
+        /// Spends points, at once or after a hold.
         Redeem = 3 => "redeem",
-        /// To be given back, of what a deduction or a redemption took.
+        /// Gives back points that a deduction or a redemption took.
         Return = 4 => "return",
     }
 }
@@ -64,23 +65,23 @@ coded! {
         Done = 2 => "done",
         /// Released by the back end.
         Released = 3 => "released",
-        /// Its time had passed.
+        /// The hold timed out.
         Expired = 4 => "expired",
         /// Risk wants a person to decide; the points are pending.
         UnderReview = 5 => "under_review",
-        /// Stopped by risk, or by the person who decided.
+        /// Stopped by risk, or rejected in its review.
         Refused = 6 => "refused",
     }
 }
 
-/// The effect of an event: "already so" is no error, which makes repeating safe.
+/// The effect of an event. An event that was applied before is no error, which makes repeats safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
     Now(Box<PointsTransaction>),
     Before,
 }
 
-/// Why a points transaction does not accept an event.
+/// A points transaction does not accept an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TransitionError {
     #[error("the points transaction is {}", .0.name())]
@@ -94,7 +95,7 @@ pub enum TransitionError {
 }
 
 impl PointsTransaction {
-    /// The pending entry of a hold, or of what is under review.
+    /// Returns the pending entry of a hold or of a review.
     pub const fn pending_entry(&self) -> EntryId {
         let kind = match self.kind {
             PointsTransactionKind::Award => EntryKind::PointsAwarded,
@@ -105,13 +106,14 @@ impl PointsTransaction {
         EntryId::of(self.id.id(), kind)
     }
 
-    /// Stopped by risk before anything was booked: nothing else ends in its first version.
+    /// Returns whether risk stopped it before anything was booked. Only such points transactions
+    /// end in their first version.
     pub fn is_blocked(&self) -> bool {
         self.state == PointsTransactionState::Refused && self.version == 1
     }
 
-    /// Spends what is held, or `points` of it; the rest is released. Once its time has passed
-    /// nothing can be spent, also while nobody has ended the hold yet.
+    /// Spends `points` of what is held, or all if none; the rest is released. Fails once the hold's
+    /// time has passed, even if nobody has ended the hold yet.
     pub fn capture(
         &self,
         points: Option<Points>,
@@ -143,7 +145,6 @@ impl PointsTransaction {
         }
     }
 
-    /// Releases a hold.
     pub fn release(&self, at: Timestamp) -> Result<Applied, TransitionError> {
         match self.state {
             PointsTransactionState::Held => Ok(Applied::Now(Box::new(
@@ -172,8 +173,8 @@ impl PointsTransaction {
         }
     }
 
-    /// Approves it: an award is credited, a redemption spent, a hold begins and lasts as long as
-    /// was asked.
+    /// Approves it: an award is credited, a redemption is spent, and a hold begins with the
+    /// duration that was requested.
     pub fn approve(&self, at: Timestamp) -> Result<Self, TransitionError> {
         if self.state != PointsTransactionState::UnderReview {
             return Err(TransitionError::State(self.state));
@@ -199,7 +200,6 @@ impl PointsTransaction {
         })
     }
 
-    /// Rejects it.
     pub fn reject(&self, at: Timestamp) -> Result<Self, TransitionError> {
         if self.state != PointsTransactionState::UnderReview {
             return Err(TransitionError::State(self.state));
@@ -207,7 +207,7 @@ impl PointsTransaction {
         Ok(self.moved_to(PointsTransactionState::Refused, at))
     }
 
-    /// Counts `points` of what it took as returned, as one more part. Its state stays.
+    /// Counts `points` as returned, as one more return. The state stays.
     pub fn return_points(&self, points: Points) -> Result<Self, TransitionError> {
         let taken = match self.kind {
             PointsTransactionKind::Deduct => self.points,

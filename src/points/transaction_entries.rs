@@ -13,7 +13,7 @@ use crate::{
     primitives::{AccountId, AccountKind, BusinessDay, EntryId, EntryKind, Points, TransferId},
 };
 
-/// The customer's points as they stand in this batch.
+/// Returns the customer's points account as it stands in this batch.
 fn account(set: &WorkingSet, transaction: &PointsTransaction) -> Account {
     let id = AccountId::customer_points(transaction.customer);
     let row = set.get::<Accounts>(id).copied();
@@ -24,14 +24,14 @@ fn of_tenant(transaction: &PointsTransaction, kind: AccountKind) -> AccountId {
     AccountId::of_tenant(transaction.tenant, kind)
 }
 
-/// What can be spent on this day. Nothing when the rows say what cannot be: the ledger has the last
-/// word.
+/// Returns the points that can be spent today, and zero where the rows contradict each other: the
+/// ledger then refuses the entry.
 fn spendable(set: &WorkingSet, transaction: &PointsTransaction, today: BusinessDay) -> Points {
     let account = AccountId::customer_points(transaction.customer);
     ledger::spendable(set, account, today).unwrap_or(Points::ZERO)
 }
 
-/// Refuses what is more than can be spent.
+/// Fails if the points transaction needs more points than can be spent.
 pub(super) fn check_available(
     set: &WorkingSet,
     cx: &mut Cx<'_>,
@@ -43,8 +43,8 @@ pub(super) fn check_available(
     Ok(())
 }
 
-/// Says what can be spent, which is less than was asked for. An account that does not agree with
-/// its lots and holds is a broken book, and tells nobody what it has.
+/// Returns the error for a lack of points. An account that does not agree with its lots and holds
+/// is reported as inconsistent.
 fn insufficient(set: &WorkingSet, cx: &mut Cx<'_>, transaction: &PointsTransaction) -> PointsError {
     let stock = PointHoldings::of(set, AccountId::customer_points(transaction.customer));
     let account = account(set, transaction);

@@ -8,7 +8,7 @@
 //! | `end_of_year` 1 | 2027-12-31 | 2028-01-01 |
 //! | `never` | | never |
 //!
-//! A day that lies beyond the calendar is never.
+//! Points whose last day lies beyond the calendar never expire.
 
 use serde::{Deserialize, Serialize};
 use time::{Date, Month};
@@ -37,8 +37,8 @@ pub enum Validity {
     Never,
 }
 
-/// As JSON says it. Read by hand, since a derived reader of tagged enums overlooks what stands
-/// beside a variant without fields.
+/// The JSON form. A derived reader of a tagged enum would ignore unknown fields beside a variant
+/// without fields.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Said {
@@ -57,7 +57,7 @@ impl TryFrom<Said> for Validity {
 }
 
 impl Validity {
-    /// From what the table says.
+    /// Returns the validity from its columns.
     pub(super) fn from_name(name: &str, count: Option<u32>) -> Option<Self> {
         match (name, count) {
             ("days", Some(count)) => Some(Self::Days { count }),
@@ -68,7 +68,7 @@ impl Validity {
         }
     }
 
-    /// The word in table and API, for ever.
+    /// The name in table and API, which never changes.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Days { .. } => "days",
@@ -78,7 +78,7 @@ impl Validity {
         }
     }
 
-    /// How many days, months or years.
+    /// Returns the number of days, months or years.
     pub const fn count(self) -> Option<u32> {
         match self {
             Self::Days { count } | Self::EndOfMonth { count } | Self::EndOfYear { count } => {
@@ -88,7 +88,7 @@ impl Validity {
         }
     }
 
-    /// Whole days, where that is how it is said.
+    /// Returns the number of days of [`Self::Days`].
     pub const fn days(self) -> Option<u32> {
         match self {
             Self::Days { count } => Some(count),
@@ -96,7 +96,7 @@ impl Validity {
         }
     }
 
-    /// Whether the count is one that makes sense.
+    /// Returns whether the count is within its bounds.
     pub(super) fn is_sane(self) -> bool {
         match self {
             Self::Days { count } => (1..=36_500).contains(&count),
@@ -106,7 +106,7 @@ impl Validity {
         }
     }
 
-    /// The first day on which points credited on `day` can no longer be used.
+    /// Returns the first day on which points credited on `day` can no longer be used.
     pub fn expired_from(self, day: BusinessDay) -> BusinessDay {
         match self {
             Self::Days { count } => day.plus_days(count.saturating_add(1)),
@@ -126,7 +126,7 @@ impl Validity {
     }
 }
 
-/// The first day of a month, counted from January of the year 0.
+/// Returns the first day of a month, counted from January of the year 0.
 fn first_of_month(months: i64) -> BusinessDay {
     let year = i32::try_from(months.div_euclid(12)).ok();
     let month = u8::try_from(months.rem_euclid(12)).ok();

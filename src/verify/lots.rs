@@ -1,42 +1,38 @@
-//! The lots of one account, its holds and what it owes, played again from its transfers: invariants
-//! 6 and 7.
+//! Replays one account's lots, holds and debt from its transfers: invariants 6 and 7.
 //!
-//! Every transfer says in `transfers.lot` which lot it is about, so the lots need not be trusted:
-//! what is granted and left in each follows from the account's transfers in the order of their
-//! versions.
+//! Every transfer names its lot in `transfers.lot`, so the rows of lots need not be trusted: what
+//! is granted and left in each follows from the account's transfers in the order of their versions.
 //!
 //! | transfer | does to the lots |
 //! |---|---|
 //! | credit, posted or posting a pending one | grants to the lot that it names |
 //! | debit to the points expired | takes from the lot that it names and no other; that lot has expired |
 //! | any other posted debit | takes from the lot that it names, if it names one, then from the others in the order in which they expire; never from an expired one |
-//! | debit posting a pending one | the same, but lots count as expired by the day on which the points were held: a hold protects what it holds. First of all it takes from those that have expired since, which only holds may still use |
-//! | `PointsCaptured`, posted right after its `PointsReserved` was voided, and no more than that | the same: it spends a part of the hold |
+//! | debit posting a pending one | like any other posted debit, but lots count as expired by the day on which the points were held, and it takes first from those that have expired since, which only holds may use |
+//! | `PointsCaptured`, posted right after its `PointsReserved` was voided, and no more than that | like a debit posting a pending one: it spends a part of the hold |
 //! | `PointsReturned` | grants to the lot that it names, of which the points transaction that it returns took as many |
 //! | pending, or voiding a pending one | nothing: what is held is still in its lots |
 //!
-//! A lot is *expired* on the day `expired_from` (UTC+8) and ever after. [`crate::ledger`] spends in
-//! this order; what it could not have taken so is a violation, and so is a row of `point_lots` that
-//! says something else than the replay. Of a lot that expired more than
-//! [`FORGET_DAYS`](crate::points::expiry::FORGET_DAYS) days ago and has nothing left, the row may
-//! be gone: it could change nothing any more. One in which something expired stays longer, since
-//! refunds ask for it.
+//! A lot is *expired* from the day `expired_from` (UTC+8) on. A transfer that could not have taken
+//! its points in the order of [`crate::ledger`] is a violation, and so is a row of `point_lots`
+//! that differs from the replay. The row may be missing if the lot is empty and expired more than
+//! [`FORGET_DAYS`](crate::points::expiry::FORGET_DAYS) days ago. Rows of lots of which points
+//! expired stay longer, since refunds read them.
 //!
-//! Two more things follow from the transfers, at every point of the history:
+//! Two more rules are checked at every point of the history:
 //!
-//! - every hold can be posted: for each day on which something was held and still is, what was held
-//!   on it or later is in lots that have not expired on it (7). `point_holds` says the same of the
-//!   days (2 tells that the account's own sum does);
-//! - who owes points has none free when an operation is done (6). The transfers of one operation
-//!   are of one instant.
+//! - every hold can be posted: for each day with unresolved holds, the points held on it or later
+//!   are in lots that have not expired on it (7). `point_holds` must agree by day (invariant 2
+//!   compares the account's own sum);
+//! - a customer who owes points has none free when an operation is done (6). The transfers of one
+//!   operation have one instant.
 //!
-//! Both are asked of [`PointHoldings`], by which the service decides: what is free has one meaning.
-//! The lots and holds that it is asked about are the replay's own.
+//! Both use [`PointHoldings`], by which the service decides, on the lots and holds of the replay.
 //!
-//! Every credit must name its lot: otherwise to take a name away would be to switch the check off.
+//! Every credit must name its lot; otherwise removing the name would disable the check.
 //!
-//! In memory is one account: its lots, its holds that are not resolved, what it owes, and of which
-//! lots back ends' points transactions took its points.
+//! One account is in memory at a time: its lots, unresolved holds and debt, and the lots from which
+//! points transactions took its points.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -52,42 +48,41 @@ use crate::{
     },
 };
 
-/// One account's lots.
+/// The replay of one account.
 #[derive(Debug, Default)]
 pub(crate) struct LotReplay {
     lots: BTreeMap<BusinessDay, Lot>,
-    /// Of which lots points transactions took points, and that was not given back yet, in points.
+    /// Points that points transactions took and have not given back, by lot.
     taken: HashMap<Id, BTreeMap<BusinessDay, i64>>,
-    /// Pending transfers out of the account that are not resolved, each with its day and points.
+    /// Unresolved pending transfers out of the account, each with its day and points.
     held: HashMap<TransferId, (BusinessDay, i64)>,
-    /// What they hold, by day.
+    /// The points of `held`, by day.
     holds: BTreeMap<BusinessDay, i64>,
     debt: i64,
-    /// Of the transfer before: its instant, and the latest day so far.
+    /// Instant of the last transfer, and the latest day so far.
     last: Option<(Timestamp, BusinessDay)>,
-    /// What the transfer before this one released.
+    /// The hold that the last transfer voided.
     voided: Option<VoidedHold>,
-    /// Nothing more can be said: there was a transfer that could not be played, which is named
-    /// once.
+    /// A transfer could not be replayed, which was reported; nothing more can be checked.
     incomplete: bool,
 }
 
-/// A hold that was voided: a part of it may be spent by the very next transfer of the account.
+/// A voided hold, of which the account's next transfer may spend a part.
 #[derive(Debug, Clone, Copy)]
 struct VoidedHold {
     void: TransferId,
     amount: i64,
-    /// When it was voided.
+    /// The instant of the voiding.
     at: Timestamp,
     /// The day on which the points were held.
     since: BusinessDay,
 }
 
-/// The last days whose spent lots may have lost their rows.
+/// The last days for which rows of spent lots may have been deleted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DeletedLots {
     pub(super) spent: BusinessDay,
-    /// Where something expired: credited last on this day.
+    /// The last day of the last credit, for lots of which points expired.
     pub(super) credited: BusinessDay,
 }
 
@@ -103,13 +98,13 @@ struct Lot {
     granted: i64,
     left: i64,
     expired: i64,
-    /// The last day on which points came in.
+    /// The day of the last credit.
     granted_on: Option<BusinessDay>,
 }
 
 impl LotReplay {
-    /// Plays the account's next transfer; `returns_of` is the points transaction whose points it
-    /// gives back, if it does. Returns what is wrong with it.
+    /// Replays the account's next transfer and returns what is wrong with it. `returns_of` is the
+    /// points transaction whose points it gives back, if it does.
     pub(crate) fn play(
         &mut self,
         transfer: &Transfer,
@@ -136,8 +131,8 @@ impl LotReplay {
         played
     }
 
-    /// Before the next transfer, or after the last: what is wrong with what the operation before
-    /// has left.
+    /// Checks the state that an operation has left, before the `next` transfer or after the last
+    /// one. Fails if points are owed while some are free.
     pub(crate) fn settled(&self, next: Option<&Transfer>) -> Result<(), String> {
         let Some((at, day)) = self.last.filter(|_| !self.incomplete && self.debt > 0) else {
             return Ok(());
@@ -155,7 +150,7 @@ impl LotReplay {
         }
     }
 
-    /// The lots and holds, for the rule by which the service decides.
+    /// Returns the lots and holds in the form by which the service decides.
     pub(crate) fn stock(&self) -> PointHoldings {
         PointHoldings {
             lots: self.lots.iter().map(|(on, lot)| (*on, lot.left)).collect(),
@@ -163,7 +158,7 @@ impl LotReplay {
         }
     }
 
-    /// Shortfalls and repayments.
+    /// Replays shortfalls and repayments.
     fn owe(&mut self, transfer: &Transfer) {
         let debt = |account: AccountId| account.kind() == Some(AccountKind::CustomerDebt);
         if transfer.phase != Phase::Posted {
@@ -174,8 +169,8 @@ impl LotReplay {
         }
     }
 
-    /// Holds and their ends. Returns the day on which the points were held that the transfer
-    /// resolves.
+    /// Replays holds and their ends. Returns the day on which the points were held that the
+    /// transfer resolves.
     fn hold(&mut self, transfer: &Transfer) -> Option<BusinessDay> {
         if transfer.constrained_side != ConstrainedSide::Debit {
             return None;
@@ -205,7 +200,7 @@ impl LotReplay {
         }
     }
 
-    /// Whether every hold can be posted.
+    /// Fails if a hold cannot be posted.
     fn covered(&self) -> Result<(), String> {
         if self.holds.is_empty() {
             return Ok(());
@@ -225,7 +220,7 @@ impl LotReplay {
         Ok(())
     }
 
-    /// What is wrong with a row of `point_holds`.
+    /// Compares a row of `point_holds` with the replay.
     pub(super) fn compare_hold(&mut self, row: &HoldRow) -> Result<(), String> {
         let held = self.holds.remove(&row.held_on).unwrap_or(0);
         if held == row.held {
@@ -237,7 +232,7 @@ impl LotReplay {
         ))
     }
 
-    /// After all rows: the days that should have one.
+    /// Returns the days with holds that have no row. Call it after all rows were compared.
     pub(super) fn holds_without_row(&self) -> impl Iterator<Item = String> + use<> {
         let holds = self.holds.clone().into_iter();
         holds.map(|(day, held)| {
@@ -259,7 +254,7 @@ impl LotReplay {
         Ok(())
     }
 
-    /// Points that a back end gives back go into the lots from which the points transaction took
+    /// Replays a return: the points go back into the lots from which the points transaction took
     /// them.
     fn give_back(
         &mut self,
@@ -285,7 +280,7 @@ impl LotReplay {
         }
     }
 
-    /// `since`: when the points were held that it resolves.
+    /// Replays a debit; `since` is the day on which the points were held that it resolves.
     fn debit(
         &mut self,
         transfer: &Transfer,
@@ -309,8 +304,7 @@ impl LotReplay {
                 let part = voided.filter(|voided| voided.is_spent_by(transfer));
                 self.spend(transfer, part.map_or(today, |voided| voided.since))
             }
-            // What was never pending is a broken entry (invariant 1); here it counts as of its own
-            // day.
+            // A transfer without its pending one breaks invariant 1; here its own day counts.
             Phase::Post => self.spend(transfer, since.unwrap_or(today)),
         }
     }
@@ -337,8 +331,8 @@ impl LotReplay {
         Ok(())
     }
 
-    /// In the order in which [`crate::ledger`] takes: lots that have expired since the points were
-    /// held, then the lot that was named, then the others, by day.
+    /// Takes points in the order of [`crate::ledger`]: from lots that have expired since the points
+    /// were held, then from the named lot, then from the others by day.
     fn spend(&mut self, transfer: &Transfer, since: BusinessDay) -> Result<(), String> {
         let today = transfer.at.business_day();
         let amount = transfer.amount;
@@ -375,8 +369,8 @@ impl LotReplay {
         Ok(())
     }
 
-    /// Whether it is to be kept of which lots the transfer takes: a points transaction may be given
-    /// back.
+    /// Returns whether the lots of the transfer must be kept: its points transaction may be
+    /// returned.
     fn note_of(&self, transfer: &Transfer) -> bool {
         let by_back_end = matches!(
             transfer.id.entry.kind(),
@@ -385,12 +379,12 @@ impl LotReplay {
         by_back_end && !self.incomplete
     }
 
-    /// Takes what there is; returns what is missing.
+    /// Takes up to `due` points from a lot and returns what is missing.
     fn take(&mut self, on: BusinessDay, due: i64) -> i64 {
         self.lots.get_mut(&on).map_or(due, |lot| lot.take(due))
     }
 
-    /// What is wrong with a row of `point_lots`.
+    /// Compares a row of `point_lots` with the replay.
     pub(super) fn compare(
         &mut self,
         row: &LotRow,
@@ -400,7 +394,7 @@ impl LotReplay {
             return Ok(());
         }
         let lot = self.lots.remove(&row.expired_from).unwrap_or_default();
-        // A row that was deleted and made again has forgotten what was granted before.
+        // A row that was deleted and inserted again lacks the earlier grants.
         let granted = row.granted == lot.granted
             || (row.expired_from <= deleted_lots.spent && row.granted <= lot.granted);
         let expired = row.expired == lot.expired
@@ -420,7 +414,7 @@ impl LotReplay {
         ))
     }
 
-    /// After all rows: the lots that should have one.
+    /// Returns the lots that should have a row and have none. Call it after all rows were compared.
     pub(super) fn without_row(&self, deleted_lots: DeletedLots) -> impl Iterator<Item = String> {
         let lots = if self.incomplete {
             BTreeMap::new()
@@ -439,7 +433,7 @@ impl LotReplay {
     }
 }
 
-/// Whether points leave because they expired. Entry and account must say the same.
+/// Returns whether the transfer expires points. Entry and account must agree.
 fn is_expiry(transfer: &Transfer) -> Result<bool, String> {
     let to = transfer.credit.kind() == Some(AccountKind::PointsExpired);
     let by = transfer.id.entry.kind() == Some(EntryKind::PointsExpired);
@@ -451,7 +445,8 @@ fn is_expiry(transfer: &Transfer) -> Result<bool, String> {
 }
 
 impl VoidedHold {
-    /// Whether the transfer spends a part of it: the same points transaction, in the same commit.
+    /// Returns whether the transfer spends a part of the hold: it must be of the same points
+    /// transaction, in the same commit.
     fn is_spent_by(&self, transfer: &Transfer) -> bool {
         let cause = transfer.id.entry.cause();
         let reserved = EntryId::of(cause, EntryKind::PointsReserved);

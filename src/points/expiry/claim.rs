@@ -6,9 +6,9 @@ use crate::{
     primitives::{BusinessDay, ExpiryRunId, Points},
 };
 
-/// Takes the run that is to be worked on: one whose worker was not heard of for [`LEASE_SECONDS`],
-/// or the oldest that nobody has begun. None when there is none, or when somebody else is at one.
-/// Whoever holds a lease already gets the same run again.
+/// Claims the next run: one whose worker has not reported for [`LEASE_SECONDS`], or else the oldest
+/// that nobody has begun. Replies with none if there is none, or if another worker has a lease. A
+/// worker that holds a lease gets its run again.
 #[derive(Debug)]
 pub struct ClaimRun {
     pub holder: [u8; 16],
@@ -37,7 +37,7 @@ impl Work for ClaimRun {
     }
 }
 
-/// What was done since the last report.
+/// Work done since the last report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     pub accounts: u64,
@@ -55,18 +55,19 @@ impl Counts {
     };
 }
 
-/// Where the run stands.
+/// The progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     GoesOn,
-    /// Notice was given of what expires up to this day, if the tenant wants any.
+    /// Notices were planned for points that expire up to this day; none if the tenant wants no
+    /// notices.
     Finished {
         noticed_until: Option<BusinessDay>,
     },
 }
 
-/// Adds to the counts of a run, and keeps the lease or ends it. False when somebody else holds it
-/// by now: then it is theirs to go on.
+/// Adds to the counts of a run, and keeps the lease or ends it. Replies with false if another
+/// worker holds the lease: then this one must stop.
 #[derive(Debug)]
 pub struct ReportRun {
     pub run: ExpiryRunId,
@@ -89,8 +90,8 @@ impl Work for ReportRun {
     }
 }
 
-/// Gives a run back before it is finished, so that the next process need not wait for the lease to
-/// run out.
+/// Releases a run before it is finished, so that the next worker need not wait for the lease to run
+/// out.
 #[derive(Debug)]
 pub struct ReleaseRun {
     pub run: ExpiryRunId,

@@ -1,4 +1,5 @@
-//! What a tenant's customers will lose, and when. Reads that decide nothing.
+//! The points of a tenant's customers that will expire, by day. Read-only; nothing is decided by
+//! it.
 
 use sqlx::FromRow;
 
@@ -7,7 +8,7 @@ use crate::{
     primitives::{BusinessDay, TenantId},
 };
 
-/// Days that one question covers at most: it reads every lot of them.
+/// Days that one query covers at most, since it reads every lot of them.
 pub const FORECAST_DAYS_MAX: u16 = 92;
 
 /// Points that expire on a day, unless they are spent before.
@@ -20,7 +21,7 @@ pub struct ExpiringDay {
     pub customers: i64,
 }
 
-/// Each day from `from` to `to`, both included, on which points expire, the earliest first.
+/// Returns each day from `from` to `to`, both included, on which points expire, the earliest first.
 pub async fn expiring_by_day(
     db: &Db,
     tenant: TenantId,

@@ -8,13 +8,13 @@ use crate::{
     primitives::{AccountId, AccountKind, BusinessDay, EntryId, EntryKind, Lane, Points, TenantId},
 };
 
-/// Lots that one entry expires at most: an entry has at most 256 legs.
+/// Most lots that one entry expires: an entry has at most 256 legs.
 const LEGS_MAX: usize = 200;
 
 /// Expires the lots of a customer's account that have expired on `today` (UTC+8), the earliest
-/// first, and leaves in them what holds can use.
+/// first. Points that holds can use stay in them.
 ///
-/// A second time it does nothing: what has expired is no longer there.
+/// Repeating it changes nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct ExpireLots {
     pub tenant: TenantId,
@@ -27,7 +27,7 @@ pub struct ExpireLots {
 pub struct Expired {
     pub lots: u32,
     pub points: Points,
-    /// Other lots may have expired too: ask again.
+    /// More lots may have expired: submit the operation again.
     pub more: bool,
 }
 
@@ -45,14 +45,14 @@ impl Operation for ExpireLots {
     }
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Expired, LedgerError> {
-        // Whoever asks may be ahead of the batch's clock; the ledger goes by that.
+        // The caller's clock may be ahead of the batch's, by which the ledger decides.
         let today = self.today.min(cx.now().business_day());
         expire_lots(set, cx, (self.tenant, self.account), today)
     }
 }
 
-/// Expires lots inside another operation, which has loaded the account and its lots, so that it
-/// finds what a sweep would have left.
+/// Expires lots inside another operation, which must have loaded the account and its lots. It then
+/// finds them as after a sweep.
 pub(crate) fn expire_lots(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,

@@ -1,4 +1,4 @@
-//! Runs: one of every night, and those that somebody asks for.
+//! Expiry runs: the nightly ones and those that are requested.
 
 use super::{NIGHTLY_SECONDS, store};
 use crate::{
@@ -12,16 +12,16 @@ use crate::{
 pub struct ExpiryRun {
     pub id: ExpiryRunId,
     pub tenant: TenantId,
-    /// Lots are swept that have expired on this day (UTC+8).
+    /// The day (UTC+8) by which lots are judged to have expired.
     pub day: BusinessDay,
     pub state: RunState,
-    /// `schedule`, or who asked.
+    /// `schedule`, or the person who requested it.
     pub started_by: String,
     pub asked_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
-    /// So far: accounts of which points expired, lots that were emptied, points, and notices that
-    /// were planned.
+    /// Totals so far: accounts of which points expired, lots that were emptied, points, and planned
+    /// notices.
     pub accounts: u64,
     pub lots: u64,
     pub points: Points,
@@ -31,18 +31,18 @@ pub struct ExpiryRun {
 coded! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum RunState {
-        /// Nobody has begun.
-        Executed => "asked",
+        /// No worker has begun.
+        Asked => "asked",
         UnderWay => "under_way",
         Finished => "finished",
     }
 }
 
-/// Makes the nightly run of each tenant, once its hour has come. After a stop the run of today
-/// sweeps what the missed nights would have swept.
+/// Creates the nightly run of each tenant, once [`NIGHTLY_SECONDS`] have come. After a downtime the
+/// run of today sweeps what the missed runs would have swept.
 ///
-/// Replies with the day whose runs are all there; none before the hour, or while an unfinished run
-/// of a tenant is in the way.
+/// Replies with the day whose runs all exist; none before that time, or while a tenant has an
+/// unfinished run.
 #[derive(Debug)]
 pub struct PlanRuns;
 
@@ -65,8 +65,8 @@ impl Work for PlanRuns {
     }
 }
 
-/// Asks for a run for today, which begins as soon as no other is under way. While one of the tenant
-/// is not finished, that one is it.
+/// Requests a run for today, which begins when no other is under way. Replies with the tenant's
+/// unfinished run if there is one.
 #[derive(Debug)]
 pub struct AskRun {
     pub tenant: TenantId,
@@ -93,7 +93,7 @@ impl Work for AskRun {
     }
 }
 
-/// Up to `limit.probe()` runs of a tenant, the newest first, before `before`.
+/// Returns up to `limit.probe()` runs of a tenant, newest first, older than `before`.
 pub async fn list_runs(
     db: &Db,
     tenant: TenantId,

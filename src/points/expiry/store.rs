@@ -1,4 +1,4 @@
-//! Every statement on `point_expiry_runs`, and on lots as the sweep walks along them.
+//! Every statement on `point_expiry_runs`, and on lots during a sweep.
 
 use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 
@@ -20,7 +20,7 @@ impl FromRow<'_, MySqlRow> for ExpiryRun {
         let state = match (started_at, finished_at) {
             (_, Some(_)) => RunState::Finished,
             (Some(_), None) => RunState::UnderWay,
-            (None, None) => RunState::Executed,
+            (None, None) => RunState::Asked,
         };
         Ok(Self {
             id: row.try_get("id")?,
@@ -54,7 +54,8 @@ pub(super) async fn tenants_without_run(
     Ok(tenants.into_iter().map(|(tenant,)| tenant).collect())
 }
 
-/// False when a run is in the way: an unfinished one of the tenant, or the nightly one of the day.
+/// Returns false if a run prevents it: an unfinished one of the tenant, or the nightly one of the
+/// day.
 pub(super) async fn insert_run(
     tx: &mut Tx,
     id: ExpiryRunId,
@@ -116,7 +117,7 @@ pub(super) async fn list_runs(
         .await?)
 }
 
-/// Who works on which run, and until when unless heard of. Locks it.
+/// Returns and locks the run that is worked on, its worker, and the end of the lease.
 pub(super) async fn leased_run(
     tx: &mut Tx,
 ) -> Result<Option<(ExpiryRunId, Vec<u8>, Timestamp)>, DbError> {
@@ -136,7 +137,7 @@ pub(super) async fn first_open(tx: &mut Tx) -> Result<Option<ExpiryRunId>, DbErr
     Ok(first.map(|(id,)| id))
 }
 
-/// False when somebody else has it, or has another run: there is one lease.
+/// Returns false if another worker has a lease, on this run or another: there is one lease.
 pub(super) async fn lease(
     tx: &mut Tx,
     id: ExpiryRunId,
@@ -164,7 +165,7 @@ pub(super) async fn lease(
     }
 }
 
-/// False when the lease is somebody else's.
+/// Returns false if another worker holds the lease.
 pub(super) async fn count(
     tx: &mut Tx,
     id: ExpiryRunId,
@@ -189,7 +190,7 @@ pub(super) async fn count(
     Ok(counted.rows_affected() == 1)
 }
 
-/// In the transaction that counted, which holds the row.
+/// Called in the transaction of [`count`], which holds the row's lock.
 pub(super) async fn finish(
     tx: &mut Tx,
     id: ExpiryRunId,
@@ -224,7 +225,7 @@ pub(super) async fn release(
     Ok(())
 }
 
-/// Up to which day the tenant's customers were given notice by the last run that gave any.
+/// Returns the day up to which the last run with notices planned them.
 pub async fn noticed_until(db: &Db, tenant: TenantId) -> Result<Option<BusinessDay>, DbError> {
     let day: Option<(time::Date,)> = sqlx::query_as(
         "/* points.noticed_until */ SELECT noticed_until FROM point_expiry_runs \
@@ -236,8 +237,8 @@ pub async fn noticed_until(db: &Db, tenant: TenantId) -> Result<Option<BusinessD
     Ok(day.map(|(day,)| BusinessDay(day)))
 }
 
-/// A place along the key of lots by day: after this day's lot of this account; without an account,
-/// after all lots of the day.
+/// A position along the key of lots by day: after this day's lot of this account, or without an
+/// account after all lots of the day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LotPlace {
     pub day: BusinessDay,
@@ -245,14 +246,14 @@ pub struct LotPlace {
 }
 
 impl LotPlace {
-    /// Before every lot: the first day that a `DATE` holds.
+    /// Before every lot: the first day of MySQL's `DATE`.
     pub const START: Self = Self {
         day: BusinessDay(time::macros::date!(1000 - 01 - 01)),
         account: None,
     };
 }
 
-/// A lot as the walk meets it, spent or not.
+/// A lot of a page, spent or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LotRow {
     pub account: AccountId,
@@ -260,17 +261,18 @@ pub struct LotRow {
     pub remaining: i64,
 }
 
-/// Some lots, and where the next page begins; none after the last.
+/// A page of lots, and the position after it; none after the last page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LotPage {
     pub lots: Vec<LotRow>,
     pub next: Option<LotPlace>,
 }
 
-/// Up to `limit` lots of a tenant after a place, up to the day `to`, in the order of the key. Spent
-/// ones are among them, so that a page costs the same whatever is in it.
+/// Returns up to `limit` lots of a tenant after a position, up to the day `to`, in the order of the
+/// key. Spent lots are included, so that every page costs the same.
 ///
-/// Two statements, each along one stretch of the key: one day goes on, then the next days.
+/// Two statements, one for the rest of the day of the position and one for the days after it, so
+/// that each reads one range of the key.
 pub async fn next_lots(
     db: &Db,
     tenant: TenantId,
@@ -320,8 +322,8 @@ pub async fn next_lots(
     Ok(LotPage { lots, next })
 }
 
-/// Deletes up to `limit` of a tenant's lots that are spent and expired [`FORGET_DAYS`] on `today`,
-/// and of which no refund will ask what expired. Replies with how many.
+/// Deletes up to `limit` of a tenant's lots that are spent, have been expired for [`FORGET_DAYS`]
+/// on `today`, and are not needed by refunds ([`REFUND_DAYS`]). Replies with the number deleted.
 #[derive(Debug)]
 pub struct ForgetSpentLots {
     pub tenant: TenantId,

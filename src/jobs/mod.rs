@@ -8,7 +8,6 @@ mod deliver;
 mod expire;
 mod holds;
 mod parked;
-mod point_days;
 mod reconcile;
 mod relay;
 mod reviews;

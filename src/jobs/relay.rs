@@ -28,11 +28,12 @@ use std::collections::BTreeMap;
 
 use sqlx::Executor as _;
 
-use super::{parked, point_days::PointDays};
+use super::parked;
 use crate::{
     db::{Db, DbError, Sql, Tx, Work, with_read_timeout},
     deliveries::{self, DeliveryCause, SettingsCache},
     outbox::{self, Event},
+    points::PointDays,
     primitives::{BusinessDay, CommitterId, MerchantId, OrderId, TenantId, Timestamp},
     sharing,
 };

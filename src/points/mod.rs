@@ -120,6 +120,7 @@ mod balance;
 mod change_types;
 mod command;
 mod customer_points;
+mod day_projection;
 mod day_statistics;
 mod dry_run;
 mod end_hold;
@@ -150,6 +151,7 @@ pub use command::{HOLD_MINUTES, Instruction, InvalidWord, PointsCommand, Referen
 pub use customer_points::{
     CustomerPoints, ExpiringDay, ExpiringSoon, balance, customer_points, list_expiring,
 };
+pub(crate) use day_projection::PointDays;
 pub use day_statistics::{DayFigures, DayQuery, Grouping, day_statistics};
 pub use dry_run::{DryRun, Tried, WouldEarn, dry_run, left_by_caps};
 #[cfg(test)]

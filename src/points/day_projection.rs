@@ -15,7 +15,7 @@ type Key = (TenantId, BusinessDay, String, u32, u8);
 /// Sums of one projection, in the order of the table's key, so that two relays take the rows in one
 /// order.
 #[derive(Debug, Default)]
-pub(super) struct PointDays(BTreeMap<Key, Sums>);
+pub(crate) struct PointDays(BTreeMap<Key, Sums>);
 
 #[derive(Debug, Default)]
 struct Sums {
@@ -24,7 +24,7 @@ struct Sums {
 }
 
 impl PointDays {
-    pub(super) fn add(&mut self, event: &Event) {
+    pub(crate) fn add(&mut self, event: &Event) {
         let Event::PointsMoved {
             tenant,
             what,
@@ -49,7 +49,7 @@ impl PointDays {
         sums.times += 1;
     }
 
-    pub(super) async fn write(&self, tx: &mut Tx) -> Result<(), DbError> {
+    pub(crate) async fn write(&self, tx: &mut Tx) -> Result<(), DbError> {
         if self.0.is_empty() {
             return Ok(());
         }

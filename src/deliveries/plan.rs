@@ -3,6 +3,7 @@
 use super::{DeliveryId, DeliveryKind, DeliverySubject, SettingsCache, store};
 use crate::{
     db::{DbError, Tx},
+    outbox::Event,
     primitives::{Money, OrderId, RefundId, TenantId, Timestamp},
 };
 
@@ -39,6 +40,41 @@ pub(super) struct NewDelivery {
 }
 
 impl DeliveryCause {
+    /// What an event gives cause for, if anything.
+    pub fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::PaymentSettled {
+                order,
+                tenant,
+                amount,
+                paid_at,
+                ..
+            } => Some(Self::Payment {
+                tenant: *tenant,
+                order: *order,
+                amount: *amount,
+                paid_at: *paid_at,
+            }),
+            Event::RefundSettled {
+                refund,
+                order,
+                tenant,
+                amount,
+                at,
+                ..
+            } => Some(Self::Refund {
+                tenant: *tenant,
+                order: *order,
+                refund: *refund,
+                amount: *amount,
+                refunded_at: *at,
+            }),
+            Event::OrderMoved { .. } | Event::EntryPosted { .. } | Event::PointsMoved { .. } => {
+                None
+            }
+        }
+    }
+
     const fn tenant(&self) -> TenantId {
         match self {
             Self::Payment { tenant, .. } | Self::Refund { tenant, .. } => *tenant,

@@ -1,6 +1,6 @@
-//! The relay: reads the commits of each committer in their order, projects the history of orders,
-//! the totals of merchants, the days of points and which payments are to be shared, and plans what
-//! is to be told to others.
+//! The relay: reads the commits of each committer in their order and hands their events to the
+//! slices, which project the history of orders, the totals of merchants and the days of points,
+//! note which payments are to be shared, and plan what is to be told to others.
 //!
 //! Where it stands is written in the transaction that writes what it read, so it is exactly once
 //! whatever is killed; a second process that looks at the same committer finds its position locked
@@ -24,17 +24,13 @@
 //! this process is the newer one), or at once when somebody says `zhangfang relay retry`; then its
 //! exceptions are resolved. Until then `verify-ledger` finds what is missing.
 
-use std::collections::BTreeMap;
-
-use sqlx::Executor as _;
-
 use super::parked;
 use crate::{
-    db::{Db, DbError, Sql, Tx, Work, with_read_timeout},
+    db::{Db, DbError, Tx, Work, with_read_timeout},
     deliveries::{self, DeliveryCause, SettingsCache},
-    outbox::{self, Event},
-    points::PointDays,
-    primitives::{BusinessDay, CommitterId, MerchantId, OrderId, TenantId, Timestamp},
+    outbox::{self, CommittedEvent, Event},
+    payments, points,
+    primitives::{CommitterId, OrderId, Timestamp},
     sharing,
 };
 
@@ -128,39 +124,6 @@ pub struct ProjectCommits {
     pub only: Option<i64>,
 }
 
-#[derive(Debug, Default)]
-struct Projection {
-    history: Vec<HistoryLine>,
-    days: BTreeMap<(MerchantId, BusinessDay), DaySums>,
-    point_days: PointDays,
-    due: Vec<DeliveryCause>,
-    /// Orders that were paid: some are to be shared.
-    paid: Vec<OrderId>,
-}
-
-/// One row of `payment_order_history`.
-#[derive(Debug)]
-struct HistoryLine {
-    order: OrderId,
-    version: u32,
-    tenant: TenantId,
-    state: u8,
-    why: u8,
-    actor: Option<String>,
-    at: Timestamp,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct DaySums {
-    tenant: TenantId,
-    orders: i64,
-    paid: i64,
-    points: i64,
-    refunds: i64,
-    refunded: i64,
-    points_back: i64,
-}
-
 impl Work for ProjectCommits {
     const NAME: &'static str = "relay.project";
     type Reply = u64;
@@ -181,20 +144,20 @@ impl Work for ProjectCommits {
         .bind(if self.only.is_some() { 1 } else { COMMITS_MAX })
         .fetch_all(tx.conn())
         .await?;
-        let (mut projection, mut read) = (Projection::default(), 0_u64);
+        let (mut collected, mut read) = (Vec::new(), 0_u64);
         let mut last = position;
         for (seq, at, events) in commits {
             if seq != last + 1 {
                 return Err(DbError::Inconsistent(GAP));
             }
-            projection.add_commit(&events, at)?;
+            collected.extend(unpack(&events, at)?);
             last = seq;
             read += 1;
         }
         if read == 0 {
             return Ok(0);
         }
-        projection.write(tx, &self.settings).await?;
+        project(tx, &self.settings, &collected).await?;
         move_position(tx, self.committer, last).await?;
         metrics::counter!("relay_commits_total").increment(read);
         Ok(read)
@@ -242,142 +205,35 @@ pub(super) async fn move_position(
     Ok(())
 }
 
-/// Writes what one commit tells; its position is somebody else's affair.
+/// Writes what the events of one commit tell.
 pub(super) async fn project_one(
     tx: &mut Tx,
     settings: &SettingsCache,
     events: &[u8],
     at: Timestamp,
 ) -> Result<(), DbError> {
-    let mut projection = Projection::default();
-    projection.add_commit(events, at)?;
-    projection.write(tx, settings).await
+    project(tx, settings, &unpack(events, at)?).await
 }
 
-impl Projection {
-    fn add_commit(&mut self, events: &[u8], at: Timestamp) -> Result<(), DbError> {
-        let events =
-            outbox::unpack(events).map_err(|_| DbError::Inconsistent("unreadable events"))?;
-        for event in &events {
-            self.add(event, at);
-        }
-        Ok(())
-    }
+/// Of one commit.
+fn unpack(events: &[u8], at: Timestamp) -> Result<Vec<CommittedEvent>, DbError> {
+    let events = outbox::unpack(events).map_err(|_| DbError::Inconsistent("unreadable events"))?;
+    let events = events.into_iter();
+    Ok(events.map(|event| CommittedEvent { at, event }).collect())
+}
 
-    fn add(&mut self, event: &Event, at: Timestamp) {
-        self.point_days.add(event);
-        if let Some(step) = event.step() {
-            self.history.push(HistoryLine {
-                order: step.order,
-                version: step.version,
-                tenant: step.tenant,
-                state: step.state,
-                why: step.why,
-                actor: step.actor.map(str::to_owned),
-                at,
-            });
-        }
-        if let Some(settled) = event.settled() {
-            self.paid.push(settled.order);
-            let day = self.day(settled.merchant, settled.paid_at, settled.tenant);
-            day.orders += 1;
-            day.paid = day.paid.saturating_add(settled.amount.get());
-            day.points = day.points.saturating_add(settled.points.get());
-            self.due.push(DeliveryCause::Payment {
-                tenant: settled.tenant,
-                order: settled.order,
-                amount: settled.amount,
-                paid_at: settled.paid_at,
-            });
-        }
-        if let Event::RefundSettled {
-            refund,
-            order,
-            tenant,
-            merchant,
-            amount,
-            points,
-            at,
-        } = event
-        {
-            self.due.push(DeliveryCause::Refund {
-                tenant: *tenant,
-                order: *order,
-                refund: *refund,
-                amount: *amount,
-                refunded_at: *at,
-            });
-            let day = self.day(*merchant, *at, *tenant);
-            day.refunds += 1;
-            day.refunded = day.refunded.saturating_add(amount.get());
-            day.points_back = day.points_back.saturating_add(points.get());
-        }
-    }
-
-    fn day(&mut self, merchant: MerchantId, at: Timestamp, tenant: TenantId) -> &mut DaySums {
-        self.days
-            .entry((merchant, at.business_day()))
-            .or_insert(DaySums {
-                tenant,
-                orders: 0,
-                paid: 0,
-                points: 0,
-                refunds: 0,
-                refunded: 0,
-                points_back: 0,
-            })
-    }
-
-    async fn write(mut self, tx: &mut Tx, settings: &SettingsCache) -> Result<(), DbError> {
-        deliveries::plan(tx, settings, &self.due).await?;
-        sharing::note_paid(tx, &self.paid).await?;
-        self.history
-            .sort_unstable_by_key(|line| (line.order, line.version));
-        for rows in self.history.chunks(1_000) {
-            let mut sql = Sql::new(
-                "INSERT /* relay.history */ INTO payment_order_history (order_id, version, tenant_id, state, at, why, actor) VALUES ",
-            );
-            sql.list(rows, |sql, line| {
-                sql.push("(").bytes(line.order.bytes());
-                sql.push(",").int(line.version).push(",").int(line.tenant.0);
-                sql.push(",").int(line.state).push(",").time(line.at);
-                sql.push(",").int(line.why).push(",");
-                sql.option(line.actor.as_deref(), |sql, actor| {
-                    sql.text(actor);
-                })
-                .push(")");
-            });
-            tx.conn()
-                .execute(sqlx::raw_sql(sql.into_statement()))
-                .await?;
-        }
-        if !self.days.is_empty() {
-            let mut sql = Sql::new(
-                "INSERT /* relay.days */ INTO merchant_days (merchant_id, day, tenant_id, orders, paid_fen, points, refunds, refunded_fen, points_back) VALUES ",
-            );
-            sql.list(&self.days, |sql, ((merchant, day), sums)| {
-                sql.push("(").bytes(merchant.bytes());
-                sql.push(",").day(*day).push(",").int(sums.tenant.0);
-                for sum in [
-                    sums.orders,
-                    sums.paid,
-                    sums.points,
-                    sums.refunds,
-                    sums.refunded,
-                    sums.points_back,
-                ] {
-                    sql.push(",").int(sum);
-                }
-                sql.push(")");
-            });
-            sql.push(
-                " ON DUPLICATE KEY UPDATE orders = orders + VALUES(orders), paid_fen = paid_fen + VALUES(paid_fen), points = points + VALUES(points), \
-                 refunds = refunds + VALUES(refunds), refunded_fen = refunded_fen + VALUES(refunded_fen), points_back = points_back + VALUES(points_back)",
-            );
-            tx.conn()
-                .execute(sqlx::raw_sql(sql.into_statement()))
-                .await?;
-        }
-        self.point_days.write(tx).await
-    }
+/// Writes what events tell; the position is for the caller to move.
+async fn project(
+    tx: &mut Tx,
+    settings: &SettingsCache,
+    events: &[CommittedEvent],
+) -> Result<(), DbError> {
+    let all = || events.iter().map(|committed| &committed.event);
+    let due: Vec<DeliveryCause> = all().filter_map(DeliveryCause::of).collect();
+    deliveries::plan(tx, settings, &due).await?;
+    let settled = all().filter_map(Event::settled);
+    let paid: Vec<OrderId> = settled.map(|settled| settled.order).collect();
+    sharing::note_paid(tx, &paid).await?;
+    payments::project_payments(tx, events).await?;
+    points::project_points(tx, events).await
 }

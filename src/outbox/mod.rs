@@ -72,6 +72,13 @@ pub enum Event {
     },
 }
 
+/// An event with the instant of its commit: what projections are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommittedEvent {
+    pub at: Timestamp,
+    pub event: Event,
+}
+
 /// One change of an order's row: it moved, or it was paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrderStep<'a> {

@@ -138,7 +138,7 @@
 //! again, and unverified ones, up to a limit a minute. Any stored callback can be replayed
 //! ([`replay_callback`]).
 //!
-//! Tables owned: `payment_orders`, `payment_order_history` and `merchant_days` (projected),
+//! Tables owned: `payment_orders`, `payment_order_history` and `merchant_days` (`projection.rs`),
 //! `order_watches`, `scan_positions`, `refunds`, `refund_history`, `refund_redirects`,
 //! `foreign_refunds`, `staff_refunds`, `payment_policies`, `payment_exceptions`, `callback_events`,
 //! `callback_alarms`; `idempotency_keys` is shared with the ordinary transactions.
@@ -165,6 +165,7 @@ mod plausible;
 #[cfg(test)]
 mod points_model_tests;
 mod policy;
+mod projection;
 mod query_problem;
 mod recent_orders;
 mod redirect_refund;
@@ -223,6 +224,7 @@ pub use order_history::{OrderHistory, order_history};
 pub use policy::{
     LatePayment, PointsShortfall, Policy, PolicyCache, PolicyError, PolicyTerms, SetPolicy,
 };
+pub use projection::project_payments;
 pub use recent_orders::RecentOrders;
 pub use redirect_refund::{Redirect, RedirectOutcome, find_redirect, redirect_refund};
 pub(crate) use refund::pause_seconds;

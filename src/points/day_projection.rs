@@ -1,21 +1,15 @@
-//! How points moved per day, source and rule: what the relay adds to `point_days`, in the
-//! transaction in which it notes how far it read.
+//! How points moved per day, source and rule: what events add to `point_days`.
 
 use std::collections::BTreeMap;
 
 use crate::{
     db::{DbError, Sql, Tx},
-    outbox::Event,
+    outbox::{CommittedEvent, Event},
     primitives::{BusinessDay, TenantId},
 };
 
 /// Tenant, day, source, version of the rule, and what happened.
 type Key = (TenantId, BusinessDay, String, u32, u8);
-
-/// Sums of one projection, in the order of the table's key, so that two relays take the rows in one
-/// order.
-#[derive(Debug, Default)]
-pub(crate) struct PointDays(BTreeMap<Key, Sums>);
 
 #[derive(Debug, Default)]
 struct Sums {
@@ -23,8 +17,12 @@ struct Sums {
     times: i64,
 }
 
-impl PointDays {
-    pub(crate) fn add(&mut self, event: &Event) {
+/// Adds the moves of points among `events` to their days. For the relay, in the transaction in
+/// which it notes how far it read: what is added twice counts twice.
+pub async fn project_points(tx: &mut Tx, events: &[CommittedEvent]) -> Result<(), DbError> {
+    // In the order of the table's key, so that two relays take the rows in one order.
+    let mut days = BTreeMap::<Key, Sums>::new();
+    for committed in events {
         let Event::PointsMoved {
             tenant,
             what,
@@ -33,9 +31,9 @@ impl PointDays {
             points,
             at,
             ..
-        } = event
+        } = &committed.event
         else {
-            return;
+            continue;
         };
         let key = (
             *tenant,
@@ -44,38 +42,31 @@ impl PointDays {
             *rule_version,
             *what,
         );
-        let sums = self.0.entry(key).or_default();
+        let sums = days.entry(key).or_default();
         sums.points = sums.points.saturating_add(points.get());
-        sums.times += 1;
+        sums.times = sums.times.saturating_add(1);
     }
-
-    pub(crate) async fn write(&self, tx: &mut Tx) -> Result<(), DbError> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let mut sql = Sql::new(
-            "INSERT /* relay.point_days */ INTO point_days (tenant_id, day, source, rule_version, what, points, times) VALUES ",
-        );
-        sql.list(
-            &self.0,
-            |sql, ((tenant, day, source, version, what), sums)| {
-                sql.push("(").int(tenant.0).push(",").day(*day);
-                sql.push(",")
-                    .text(source)
-                    .push(",")
-                    .int(*version)
-                    .push(",")
-                    .int(*what);
-                sql.push(",").int(sums.points).push(",").int(sums.times);
-                sql.push(")");
-            },
-        );
-        sql.push(
-            " ON DUPLICATE KEY UPDATE points = points + VALUES(points), times = times + VALUES(times)",
-        );
-        sqlx::raw_sql(sql.into_statement())
-            .execute(tx.conn())
-            .await?;
-        Ok(())
+    if days.is_empty() {
+        return Ok(());
     }
+    let mut sql = Sql::new(
+        "INSERT /* points.project_days */ INTO point_days (tenant_id, day, source, rule_version, what, points, times) VALUES ",
+    );
+    sql.list(
+        &days,
+        |sql, ((tenant, day, source, version, what), sums)| {
+            sql.push("(").int(tenant.0).push(",").day(*day);
+            sql.push(",").text(source).push(",").int(*version);
+            sql.push(",").int(*what);
+            sql.push(",").int(sums.points).push(",").int(sums.times);
+            sql.push(")");
+        },
+    );
+    sql.push(
+        " ON DUPLICATE KEY UPDATE points = points + VALUES(points), times = times + VALUES(times)",
+    );
+    sqlx::raw_sql(sql.into_statement())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
 }

@@ -112,7 +112,7 @@
 //! ([`day_statistics()`]).
 //!
 //! Tables owned: `points_rules` (inserted and read, never changed), `point_budgets`,
-//! `points_transactions`, `points_transaction_lots`; `point_days` is projected.
+//! `points_transactions`, `points_transaction_lots`, `point_days` (`day_projection.rs`).
 
 #![warn(clippy::arithmetic_side_effects)]
 
@@ -151,7 +151,7 @@ pub use command::{HOLD_MINUTES, Instruction, InvalidWord, PointsCommand, Referen
 pub use customer_points::{
     CustomerPoints, ExpiringDay, ExpiringSoon, balance, customer_points, list_expiring,
 };
-pub(crate) use day_projection::PointDays;
+pub use day_projection::project_points;
 pub use day_statistics::{DayFigures, DayQuery, Grouping, day_statistics};
 pub use dry_run::{DryRun, Tried, WouldEarn, dry_run, left_by_caps};
 #[cfg(test)]

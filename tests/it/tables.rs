@@ -19,25 +19,7 @@ enum Does {
 }
 
 /// Statements that cross slices all the same: where, what they do with which table, and why.
-const ACROSS: [(&str, Does, &str, &str); 11] = [
-    (
-        "jobs",
-        Does::Write,
-        "payment_order_history",
-        "the relay projects in one transaction with its position",
-    ),
-    (
-        "jobs",
-        Does::Write,
-        "merchant_days",
-        "the relay projects in one transaction with its position",
-    ),
-    (
-        "jobs",
-        Does::Write,
-        "point_days",
-        "the relay projects in one transaction with its position",
-    ),
+const ACROSS: [(&str, Does, &str, &str); 8] = [
     (
         "points",
         Does::Read,

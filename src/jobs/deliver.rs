@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::{guarded, pause};
+use super::runner::{Job, Rest, guarded};
 use crate::{
     db::{Db, DbError},
     deliveries::{self, ClaimDue, Deliveries},
@@ -23,26 +23,22 @@ const AT_ONCE: usize = 8;
 /// How often it looks whether something is due.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Delivers until it is told to stop. A round that has begun is ended, so that nothing waits for a
-/// lease.
-pub(super) async fn run(db: Db, deliveries: Deliveries, stop: CancellationToken) {
-    let mut failing = false;
-    while !stop.is_cancelled() {
-        match round(&db, &deliveries).await {
-            Ok(more) => {
-                failing = false;
-                if !more {
-                    pause(&stop, PAUSE).await;
-                }
-            }
-            Err(error) => {
-                if !failing {
-                    tracing::warn!(reason = %error, "deliveries cannot be claimed or recorded");
-                }
-                failing = true;
-                pause(&stop, Duration::from_secs(1)).await;
-            }
-        }
+pub(super) struct Deliver {
+    pub(super) db: Db,
+    pub(super) deliveries: Deliveries,
+}
+
+impl Job for Deliver {
+    const NAME: &'static str = "deliveries";
+    const REST: Rest = Rest {
+        idle: PAUSE,
+        failed: Duration::from_secs(1),
+    };
+    /// Attempts have their own bounds, and end within the lease.
+    const ROUND_MAX: Option<Duration> = None;
+
+    async fn round(&mut self, _: &CancellationToken) -> Result<bool, DbError> {
+        round(&self.db, &self.deliveries).await
     }
 }
 
@@ -51,7 +47,7 @@ async fn round(db: &Db, deliveries: &Deliveries) -> Result<bool, DbError> {
     let claimed = db.run(ClaimDue { limit: BATCH_MAX }).await?;
     let more = u32::try_from(claimed.len()) == Ok(BATCH_MAX);
     let mut ended = stream::iter(claimed)
-        .map(|delivery| guarded("deliveries", deliveries::deliver(db, deliveries, delivery)))
+        .map(|delivery| guarded(Deliver::NAME, deliveries::deliver(db, deliveries, delivery)))
         .buffer_unordered(AT_ONCE);
     let mut failure = None;
     // One whose outcome cannot be recorded does not hold up the others.

@@ -15,7 +15,7 @@ use std::{
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use super::pause;
+use super::runner::{Job, Rest, pause};
 use crate::{
     db::{Db, DbError, SubmitError, with_read_timeout},
     deliveries::{DeliverySettings, ExpiringPoints, ExpiryNotice, PlanNotices, SettingsCache},
@@ -65,25 +65,14 @@ impl From<DbError> for Unfinished {
     }
 }
 
-/// Expires until it is told to stop.
-pub(super) async fn run(mut expiry: Expiry, stop: CancellationToken) {
-    let mut failing = false;
-    while !stop.is_cancelled() {
-        match expiry.round(&stop).await {
-            Ok(true) => failing = false,
-            Ok(false) => {
-                failing = false;
-                pause(&stop, LOOK).await;
-            }
-            Err(error) => {
-                if !failing {
-                    tracing::warn!(job = "expiry", reason = %error, "a job cannot work");
-                }
-                failing = true;
-                metrics::counter!("job_failures_total", "job" => "expiry").increment(1);
-                pause(&stop, LOOK).await;
-            }
-        }
+impl Job for Expiry {
+    const NAME: &'static str = "expiry";
+    const REST: Rest = Rest::of(LOOK);
+    /// A round is a whole run. Its statements have their own bounds.
+    const ROUND_MAX: Option<Duration> = None;
+
+    async fn round(&mut self, stop: &CancellationToken) -> Result<bool, DbError> {
+        self.work_on_next(stop).await
     }
 }
 
@@ -105,7 +94,7 @@ impl Expiry {
 
     /// Makes the nightly runs when their hour has come, and works on one run to its end. True when
     /// it finished one.
-    pub async fn round(&mut self, stop: &CancellationToken) -> Result<bool, DbError> {
+    pub async fn work_on_next(&mut self, stop: &CancellationToken) -> Result<bool, DbError> {
         if self.planned != Some(self.db.now().business_day()) {
             self.planned = self.db.run(PlanRuns).await?;
         }

@@ -1,35 +1,36 @@
 //! Releases holds of points that have timed out.
 
-use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    guarded,
-    reconcile::{AT_ONCE, run_rounds},
-};
+use super::runner::{Job, work_on_each};
 use crate::{
     db::{Db, DbError},
     points,
 };
 
-pub(super) async fn run(db: Db, stop: CancellationToken) {
-    run_rounds("holds", &stop, || holds_round(&db)).await;
+pub(super) struct Holds(pub(super) Db);
+
+impl Job for Holds {
+    const NAME: &'static str = "holds";
+
+    async fn round(&mut self, _: &CancellationToken) -> Result<bool, DbError> {
+        holds_round(&self.0).await
+    }
 }
 
 /// True when there may be more to do at once. What cannot be ended now falls due again.
 pub async fn holds_round(db: &Db) -> Result<bool, DbError> {
     let due = points::claim_expired_holds(db).await?;
     let busy = !due.is_empty();
-    stream::iter(due)
-        .for_each_concurrent(AT_ONCE, async |(points_transaction, tenant)| {
-            match guarded("holds", points::time_out(db, tenant, points_transaction)).await {
-                Some(Ok(true)) => metrics::counter!("point_holds_expired_total").increment(1),
-                Some(Ok(false)) | None => {}
-                Some(Err(error)) => {
-                    tracing::warn!(points_transaction.id = %points_transaction, reason = %error, "a hold was not ended");
-                }
+    work_on_each(Holds::NAME, due, |(points_transaction, tenant)| async move {
+        match points::time_out(db, tenant, points_transaction).await {
+            Ok(true) => metrics::counter!("point_holds_expired_total").increment(1),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(points_transaction.id = %points_transaction, reason = %error, "a hold was not ended");
             }
-        })
-        .await;
+        }
+    })
+    .await;
     Ok(busy)
 }

@@ -24,7 +24,14 @@
 //! this process is the newer one), or at once when somebody says `zhangfang relay retry`; then its
 //! exceptions are resolved. Until then `verify-ledger` finds what is missing.
 
-use super::parked;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    parked,
+    runner::{Job, Rest},
+};
 use crate::{
     db::{Db, DbError, Tx, Work, with_read_timeout},
     deliveries::{self, DeliveryCause, SettingsCache},
@@ -33,6 +40,29 @@ use crate::{
     primitives::{CommitterId, OrderId, Timestamp},
     sharing,
 };
+
+/// How often the relay looks for commits. What came meanwhile is one transaction: at every commit's
+/// heels it would cost the payments more than it gives their history.
+const PAUSE: Duration = Duration::from_millis(200);
+
+pub(super) struct Relay {
+    pub(super) db: Db,
+    pub(super) settings: SettingsCache,
+}
+
+impl Job for Relay {
+    const NAME: &'static str = "relay";
+    const REST: Rest = Rest {
+        idle: PAUSE,
+        failed: Duration::from_secs(1),
+    };
+    /// It goes through all committers. Its transactions have their own bounds.
+    const ROUND_MAX: Option<Duration> = None;
+
+    async fn round(&mut self, _: &CancellationToken) -> Result<bool, DbError> {
+        round(&self.db, &self.settings).await
+    }
+}
 
 /// The name under which the position is kept.
 pub(super) const RELAY: &str = "orders";
@@ -54,7 +84,7 @@ async fn behind(db: &Db) -> Result<Vec<(u32,)>, DbError> {
 
 /// One look at every committer with news, and at what is parked and due again. True when there is
 /// more to read at once.
-pub(super) async fn round(db: &Db, settings: &SettingsCache) -> Result<bool, DbError> {
+async fn round(db: &Db, settings: &SettingsCache) -> Result<bool, DbError> {
     let behind = with_read_timeout("the relay's look", behind(db)).await?;
     metrics::gauge!("relay_committers_behind")
         .set(f64::from(u32::try_from(behind.len()).unwrap_or(u32::MAX)));

@@ -137,7 +137,10 @@ pub(super) fn worker(db: &Db) -> Expiry {
 
 /// True when a run was finished.
 pub(super) async fn round(worker: &mut Expiry) -> bool {
-    worker.round(&CancellationToken::new()).await.unwrap()
+    worker
+        .work_on_next(&CancellationToken::new())
+        .await
+        .unwrap()
 }
 
 /// A new worker works until nothing is to be done; how many runs it finished.

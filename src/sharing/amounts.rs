@@ -1,12 +1,11 @@
-//! How much goes to whom, and how much of it comes back. Pure.
+//! Amounts of parts and of returns. Pure.
 
 use crate::primitives::Money;
 
-/// Ratios are in millionths.
 pub(super) const MILLION: u32 = 1_000_000;
 
-/// What each of `ratios_ppm` gets of `net`, rounded down, in their order; nobody gets more than
-/// what then is left of `left`. All in fen.
+/// Returns what each of `ratios_ppm` (millionths) gets of `net`, in fen, rounded down, in their
+/// order; in total at most `left`.
 pub(super) fn allot(net: Money, left: Money, ratios_ppm: &[u32]) -> Vec<Money> {
     let mut left = left.min(net);
     ratios_ppm
@@ -19,8 +18,8 @@ pub(super) fn allot(net: Money, left: Money, ratios_ppm: &[u32]) -> Vec<Money> {
         .collect()
 }
 
-/// What must still be asked back of a part when refunds reach `covered` of `base` and `returned`
-/// was asked back before. Nothing when more was.
+/// Returns how much of a part must still be asked back when refunds reach `covered` of `base` and
+/// `returned` was asked back before. Zero if more was asked back.
 pub(super) fn to_return(part: Money, base: Money, covered: Money, returned: Money) -> Money {
     let due = if covered >= base {
         part
@@ -30,7 +29,7 @@ pub(super) fn to_return(part: Money, base: Money, covered: Money, returned: Mone
     due.saturating_sub(returned)
 }
 
-/// `amount * count / of`, rounded down.
+/// Returns `amount * count / of`, rounded down.
 fn proportion(amount: Money, count: i64, of: i64) -> Money {
     let share = i128::from(amount.get()) * i128::from(count) / i128::from(of.max(1));
     i64::try_from(share)

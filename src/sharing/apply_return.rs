@@ -1,5 +1,5 @@
-//! What the channel says of a return: noted once, booked once. With the last of its round the
-//! refund goes on.
+//! Applies what the channel says of a return, which is booked once. When the last return of its
+//! round is final, the refund continues.
 
 use super::{
     ChannelReturn, PartReturn, PaymentShare, ReturnResult, ReturnState, Sharing,
@@ -19,13 +19,13 @@ use crate::{
 pub(super) enum ReturnUpdate {
     /// The channel's status, verified.
     Channel(ChannelReturn),
-    /// The channel will not take it, and does not have it at this moment.
+    /// The channel refuses it and does not have it at this moment.
     Refused { code: String, attempt: Attempt },
-    /// Not now. `ended` when it is certain that this attempt did nothing.
+    /// It must be repeated. `ended` if it is certain that this attempt did nothing.
     Later { ended: Option<Attempt> },
 }
 
-/// Notes what is known of a return.
+/// Applies an update to a return.
 #[derive(Debug, Clone)]
 pub(super) struct ApplyReturn {
     pub(super) order: OrderId,
@@ -34,8 +34,8 @@ pub(super) struct ApplyReturn {
     pub(super) update: ReturnUpdate,
 }
 
-/// Submits the update. What the ledger refuses means inconsistent books and is logged as an error.
-/// True when the refund has gone on.
+/// Submits the update. Returns true if the refund has continued. A refusal by the ledger means that
+/// the books are inconsistent and is logged as an error.
 pub(super) async fn apply(sharing: &Sharing, operation: ApplyReturn) -> Result<bool, DbError> {
     let submitted = sharing.payments.db.submit(operation).await;
     submitted.map_err(|error| match error {
@@ -80,7 +80,7 @@ impl ApplyReturn {
                     next.fail_reason = Some(reason.to_owned());
                 }
             }
-            // Something was learnt or begun since, or an earlier attempt may still be taken.
+            // Another attempt was answered or begun since, or an earlier one may still be taken.
             ReturnUpdate::Refused { attempt, .. }
                 if back.state != ReturnState::Asked || !back.calls.proves(*attempt, now) =>
             {
@@ -104,8 +104,8 @@ impl ApplyReturn {
 }
 
 impl ApplyReturn {
-    /// Applies a status of a return that is final already. What came back and we called lost is
-    /// booked as it is, and somebody is told: until then no refund of the order goes on.
+    /// Applies a status of a return that is final already. A return that arrived after it had been
+    /// marked failed is booked, and an exception is raised that stops the refunds of the order.
     fn apply_late_status(
         &self,
         set: &mut WorkingSet,
@@ -126,7 +126,7 @@ impl ApplyReturn {
         let part = part.ok_or_else(|| cx.inconsistent("a return of a part that is not there"))?;
         let returned = part.returned.checked_add(back.amount);
         let returned = returned.map_err(|_| LedgerError::Overflow)?;
-        // Unless the same money was asked back once more, and came.
+        // Not if the money was asked back once more, and arrived.
         let arrived = said.result == ReturnResult::Success
             && said.amount == back.amount
             && is_plain(&said.wechat_return_id, 64)
@@ -158,7 +158,7 @@ impl ApplyReturn {
     }
 }
 
-/// Books a return that is final now.
+/// Books a return that has become final.
 fn book(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -183,7 +183,7 @@ fn book(
 }
 
 impl Operation for ApplyReturn {
-    /// True when the refund has gone on.
+    /// True if the refund has continued.
     type Reply = bool;
     type Refusal = LedgerError;
     const NAME: &'static str = "sharing.apply_return";

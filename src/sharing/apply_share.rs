@@ -1,4 +1,4 @@
-//! What the channel says of a share or of a release: noted once, booked once.
+//! Applies what the channel says of a share or a release, which is booked once.
 
 use std::collections::BTreeMap;
 
@@ -23,16 +23,16 @@ use crate::{
 pub(super) enum ShareUpdate {
     /// The channel's status, verified.
     Channel(ChannelShare),
-    /// The channel will not take it, and does not have it at this moment.
-    ///
-    /// Of a share only if the attempt that was refused proves it; a release needs no proof.
+    /// The channel refuses it and does not have it at this moment. For a share this counts only if
+    /// the refused attempt proves it ([`Calls::proves`](super::calls::Calls::proves)); a release
+    /// needs no proof.
     Refused {
         kind: RefusalKind,
         code: String,
         attempt: Option<Attempt>,
     },
-    /// Not now. `unsure` when the channel may have it; `ended` when it is certain that this attempt
-    /// did nothing.
+    /// It must be repeated. `unsure` if the channel may have it; `ended` if it is certain that this
+    /// attempt did nothing.
     Later {
         problem: &'static str,
         unsure: bool,
@@ -40,18 +40,18 @@ pub(super) enum ShareUpdate {
     },
 }
 
-/// Notes what is known of the call with a number.
+/// Applies an update to the share or the release with a number.
 #[derive(Debug, Clone)]
 pub(super) struct ApplyShare {
     pub(super) order: OrderId,
-    /// The share, or the release.
+    /// The number of the share or of the release.
     pub(super) number: SharingId,
     pub(super) update: ShareUpdate,
     pub(super) time_scale: TimeScale,
 }
 
-/// Submits the update. What the ledger refuses means inconsistent books and is logged as an error.
-/// None: there is no such sharing.
+/// Submits the update. Returns none if there is no such sharing. A refusal by the ledger means that
+/// the books are inconsistent and is logged as an error.
 pub(super) async fn apply(
     sharing: &Sharing,
     operation: ApplyShare,
@@ -69,8 +69,8 @@ pub(super) async fn apply(
 type Parts = BTreeMap<SharingPartId, Part>;
 
 impl ApplyShare {
-    /// Whether something was learnt or begun since this attempt was: that it was refused proves
-    /// nothing any more.
+    /// Returns whether another attempt was answered or begun since this one. Then its refusal
+    /// proves nothing.
     fn is_superseded(&self, share: &PaymentShare) -> bool {
         match &self.update {
             ShareUpdate::Refused { attempt, .. } => {
@@ -94,7 +94,7 @@ impl ApplyShare {
         match &self.update {
             ShareUpdate::Channel(said) => {
                 if let Some(reason) = mismatch(said, &parts) {
-                    // Said once, however often the channel repeats itself.
+                    // Raised once, however often the channel repeats its answer.
                     if share.attempts.problem.as_deref() != Some(reason) {
                         let detail = format!("sharing {}: {reason}", share.no());
                         note(
@@ -178,13 +178,14 @@ impl ApplyShare {
                 finish(set, cx, order, &mut next, Some(self.number));
             }
             ShareUpdate::Channel(_) => schedule(&mut next, cx, self.time_scale, "processing"),
-            // Nothing is frozen any more: all of it was refunded, or the thirty days are over.
+            // Nothing is frozen any more: everything was refunded, or thirty days have passed.
             ShareUpdate::Refused {
                 kind: RefusalKind::NotEnough,
                 ..
             } => finish(set, cx, order, &mut next, Some(self.number)),
             ShareUpdate::Refused { code, .. } => {
-                // After thirty days WeChat lets go by itself; a person looks why not now.
+                // After thirty days WeChat releases the money by itself; a person looks into the
+                // refusal.
                 let detail = format!(
                     "sharing {}: WeChat does not release the rest: {code}",
                     share.no()
@@ -203,11 +204,11 @@ impl ApplyShare {
         next
     }
 
-    /// Applies a status of the share that comes after its end: of an attempt that arrived late, or
-    /// of a query. What the channel shared and we called failed is booked as it is, and somebody is
-    /// told: until then no refund of the order goes on. A release that waited for this status is
-    /// not needed once nothing is open: what the channel has it has let go of. None: it says what
-    /// is known, and nothing waits for it.
+    /// Applies a status that arrives after the share has ended, from a late answer or a query. A
+    /// part that the channel shared and that was marked failed is booked, and an exception is
+    /// raised that stops the refunds of the order. A release that waited for this status is not
+    /// needed once nothing is open, since a share that the channel has releases the rest. Returns
+    /// none if nothing changes and nothing waits for the status.
     fn apply_late_status(
         &self,
         set: &mut WorkingSet,
@@ -218,7 +219,7 @@ impl ApplyShare {
         let mut next = share.next();
         let said = match &self.update {
             ShareUpdate::Channel(said) => said,
-            // Before a release the share is asked about; without an answer the release waits.
+            // The share is queried before a release; without an answer the release waits.
             ShareUpdate::Later { problem, .. } if next.attempts.next_at.is_some() => {
                 schedule(&mut next, cx, self.time_scale, problem);
                 return Ok(Some(next));
@@ -250,8 +251,7 @@ impl ApplyShare {
             let ShareState::Releasing { release } = share.state else {
                 return Ok(None);
             };
-            // WeChat has it and is at none of it any more: the share let go of the rest, and there
-            // is nothing to wait for.
+            // WeChat has it, and every part is final: the share has released the rest.
             finish(set, cx, order, &mut next, Some(release));
             return Ok(Some(next));
         }
@@ -274,7 +274,7 @@ impl ApplyShare {
             if open {
                 schedule(&mut next, cx, self.time_scale, "sharing_contradiction");
             } else {
-                // The share let go of the rest.
+                // The share has released the rest.
                 finish(set, cx, order, &mut next, Some(release));
             }
         }
@@ -283,7 +283,7 @@ impl ApplyShare {
     }
 }
 
-/// Takes over what the channel says of each part.
+/// Applies the channel's result of each part.
 fn take(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -331,13 +331,13 @@ fn take(
     Ok(())
 }
 
-/// Everything that our own parts can tell of the channel's status. What is released appears there
-/// as a part of the merchant's own and is not ours to judge.
+/// Returns how the channel's status contradicts the parts, if it does. Released money appears in it
+/// as a part of the merchant's own, which is not checked.
 fn mismatch(said: &ChannelShare, parts: &Parts) -> Option<&'static str> {
     if !is_valid_id(&said.wechat_order_id) {
         return Some("strange_order_id");
     }
-    // It has it, and says nothing of what becomes of it yet.
+    // It has the share, without results so far.
     if !said.finished && said.parts.is_empty() {
         return None;
     }
@@ -386,7 +386,7 @@ fn finish(
     );
 }
 
-/// Counts the attempt and says when the next is due.
+/// Counts the attempt and schedules the next one.
 fn schedule(next: &mut PaymentShare, cx: &Cx<'_>, time_scale: TimeScale, problem: &str) {
     next.attempts.count = next.attempts.count.saturating_add(1);
     next.attempts.problem = Some(problem.to_owned());
@@ -395,7 +395,7 @@ fn schedule(next: &mut PaymentShare, cx: &Cx<'_>, time_scale: TimeScale, problem
 }
 
 impl Operation for ApplyShare {
-    /// The sharing as it stands then; none: there is none.
+    /// The sharing after the update; none if there is none.
     type Reply = Option<PaymentShare>;
     type Refusal = LedgerError;
     const NAME: &'static str = "sharing.apply_share";
@@ -439,7 +439,7 @@ impl Operation for ApplyShare {
                     None => return Ok(Some(share)),
                 }
             }
-            // The answer to a question that is settled.
+            // The sharing has ended or moved on: the answer is out of date.
             ShareState::Asked
             | ShareState::Processing
             | ShareState::Releasing { .. }

@@ -1,4 +1,4 @@
-//! What sharings write into the books, and what they tell. Called inside `decide`; pure.
+//! Journal entries and events of sharings. Called inside `decide`; pure.
 
 use crate::{
     audit::Actor,
@@ -17,7 +17,7 @@ fn in_transit(tenant: TenantId) -> AccountId {
     AccountId::of_tenant(tenant, AccountKind::SharingInTransit)
 }
 
-/// Parts are sent: each Dr merchant payable / Cr sharing in transit.
+/// Books parts that are sent: for each, Dr merchant payable / Cr sharing in transit.
 pub(super) fn book_sent<'a>(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -39,7 +39,8 @@ pub(super) fn book_sent<'a>(
     )
 }
 
-/// A part is final: it is the receiver's, or the merchant's again.
+/// Books the outcome of a part: Dr sharing in transit, Cr receiver payable if it succeeded, Cr
+/// merchant payable if it failed.
 pub(super) fn book_outcome(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -65,8 +66,8 @@ pub(super) fn book_outcome(
     )
 }
 
-/// A part that was called failed, and is the merchant's in the books, arrived all the same: Dr
-/// merchant payable / Cr receiver payable.
+/// Books a part that arrived after it had been marked failed: Dr merchant payable / Cr receiver
+/// payable.
 pub(super) fn book_landed(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -87,7 +88,7 @@ pub(super) fn book_landed(
     )
 }
 
-/// Some of a part came back: Dr receiver payable / Cr merchant payable.
+/// Books a return: Dr receiver payable / Cr merchant payable.
 pub(super) fn book_returned(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,
@@ -122,7 +123,7 @@ fn post(
     Ok(())
 }
 
-/// Something about a sharing that a person should look at.
+/// Raises an exception about a sharing.
 pub(super) fn note(
     set: &mut WorkingSet,
     cx: &Cx<'_>,
@@ -141,8 +142,8 @@ pub(super) fn note(
     );
 }
 
-/// The refund whose shares are back, or need not come back, goes on to the channel; one that was
-/// withdrawn meanwhile is looked at no more. None when it is not waiting for shares any more.
+/// Lets a refund continue to the channel whose shares are back or need not come back; one that was
+/// withdrawn meanwhile ends here. Returns none if the refund does not wait for shares.
 pub(super) fn resume_refund(
     set: &mut WorkingSet,
     cx: &mut Cx<'_>,

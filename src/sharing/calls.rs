@@ -1,41 +1,41 @@
-//! Calls that change something at the channel: when a refusal proves that nothing was done. Pure.
+//! Calls that change something at the channel, and when a refusal proves that nothing was done.
+//! Pure.
 //!
-//! A refusal, and a query that finds nothing, are of one moment. Another call with the same number
-//! may be under way: of a process that is slow, that was stopped in the middle, or that died after
-//! it had sent. So a call is written down before it is made ([`Calls::begin`]), and counts as under
-//! way until its outcome is known or it cannot be taken any more. After [`ARRIVAL_WINDOW_SECONDS`]
-//! nothing lands. Only then, or when every earlier call is known to have done nothing, is the last
-//! one's refusal final.
+//! A refusal, or a query that finds nothing, describes one moment. Another call with the same
+//! number may be under way: of a process that is slow, was suspended, or died after it had sent. So
+//! a call is recorded before it is made ([`Calls::begin`]), and counts as under way until its
+//! outcome is known or until WeChat can no longer take it ([`ARRIVAL_WINDOW_SECONDS`]). A refusal
+//! is final only if no earlier call is under way.
 
 use crate::{
     payments::{ARRIVAL_WINDOW_SECONDS, TimeScale},
     primitives::Timestamp,
 };
 
-/// However fast a test lets time run, a call takes this long: twice its deadline, for the query
+/// Seconds that a call takes at most, whatever the time scale: twice its deadline, for the query
 /// that follows.
 const CALL_SECONDS: i64 = 24;
 
 /// The calls of one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Calls {
-    /// How many were begun.
+    /// The number of calls that were begun.
     pub begun: u32,
-    /// Until when one of unknown outcome may still be taken.
+    /// Until when a call of unknown outcome may still be taken.
     pub may_arrive_until: Option<Timestamp>,
 }
 
-/// A call that is about to be made, or was.
+/// One call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Attempt {
-    /// How many were begun with it.
+    /// The number of calls that were begun, this one included.
     pub(super) count: u32,
-    /// Until when an earlier one of unknown outcome may still be taken.
+    /// Until when an earlier call of unknown outcome may still be taken.
     earlier: Option<Timestamp>,
 }
 
 impl Calls {
-    /// Writes down that a call is made now.
+    /// Records that a call is made at `now`.
     pub(super) fn begin(&mut self, now: Timestamp, time_scale: TimeScale) -> Attempt {
         let earlier = self.may_arrive_until;
         self.begun = self.begun.saturating_add(1);
@@ -47,21 +47,21 @@ impl Calls {
         }
     }
 
-    /// The call did nothing, which is certain. Of those before it nothing is learnt; unless the
-    /// channel answered meanwhile, and none of them may be taken any more.
+    /// Records that the call certainly did nothing. The earlier calls stay as they are, unless the
+    /// channel has answered meanwhile: then none of them may be taken any more.
     pub(super) fn end(&mut self, attempt: Attempt) {
         if self.begun == attempt.count && self.may_arrive_until.is_some() {
             self.may_arrive_until = attempt.earlier;
         }
     }
 
-    /// Whether it was the last one begun.
+    /// Returns whether this was the last call begun.
     pub(super) const fn is_last(&self, attempt: Attempt) -> bool {
         self.begun == attempt.count
     }
 
-    /// Whether the refusal of this call, after which the channel does not know the number, proves
-    /// that it never will.
+    /// Returns whether a refusal of this call, after which the channel does not know the number,
+    /// proves that it never will.
     pub(super) fn proves(&self, attempt: Attempt, now: Timestamp) -> bool {
         self.is_last(attempt) && attempt.earlier.is_none_or(|until| until <= now)
     }

@@ -1,4 +1,4 @@
-//! Adding receivers and taking them away, here and at the channel. The states are in `receiver`.
+//! Adds and removes receivers, here and at the channel. The states are in `receiver`.
 
 use super::{
     Receiver, ReceiverCall, ReceiverForm, ReceiverState, Sharing, SharingError,
@@ -11,7 +11,7 @@ use crate::{
     primitives::{MerchantId, ReceiverId, TenantId},
 };
 
-/// Writes a receiver down, or finds it. WeChat is told after the commit: [`register_receiver`].
+/// Stores a receiver, or finds it. WeChat is called after the commit ([`register_receiver`]).
 #[derive(Debug)]
 pub struct AddReceiver {
     pub tenant: TenantId,
@@ -31,7 +31,7 @@ impl Work for AddReceiver {
         let id = ReceiverId::new(tx.new_id(tx.new_lane()));
         let now = tx.now();
         let name = form.name.as_ref().map(|name| mask_name(name.expose()));
-        // One that was removed or refused begins anew; one that is active stays so.
+        // One that was removed or refused becomes pending again; an active one stays active.
         sqlx::query(
             "/* sharing.insert_receiver */ INSERT INTO sharing_receivers (id, tenant_id, merchant_id, kind, account, name_masked, relation, state, problem, created_at, updated_at) \
              VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', NULL, ?, ?) \
@@ -68,8 +68,8 @@ impl Work for AddReceiver {
     }
 }
 
-/// Tells WeChat of a receiver that is pending. Telling twice is telling once, so a request that is
-/// repeated with the same form is safe.
+/// Adds a pending receiver at WeChat. WeChat accepts repeats, so a request with the same form may
+/// be repeated.
 pub async fn register_receiver(
     sharing: &Sharing,
     tenant: TenantId,
@@ -99,7 +99,7 @@ pub async fn register_receiver(
         }
         ChannelOutcome::Unknown(_) => return Err(SharingError::ChannelUnknown),
     };
-    // That WeChat has it is true whatever an attempt beside this one was told.
+    // An acceptance holds whatever a concurrent attempt was answered.
     let from: &[ReceiverState] = match state {
         ReceiverState::Active => &[ReceiverState::Pending, ReceiverState::Refused],
         ReceiverState::Pending | ReceiverState::Removed | ReceiverState::Refused => {
@@ -116,10 +116,10 @@ pub async fn register_receiver(
     get_receiver(db, tenant, id).await
 }
 
-/// Takes a receiver away, here and at WeChat. Fails with [`SharingError::ReceiverInUse`] while the
-/// rule in force names it. Repeat it when WeChat did not answer.
+/// Removes a receiver, here and at WeChat. Fails with [`SharingError::ReceiverInUse`] while the
+/// rule in force names it. To be repeated when WeChat did not answer.
 ///
-/// One that WeChat never took need not be known there: its refusal to forget it ends the matter.
+/// A receiver that WeChat never accepted counts as removed even if WeChat refuses to delete it.
 pub async fn remove_receiver(
     sharing: &Sharing,
     tenant: TenantId,
@@ -148,7 +148,7 @@ pub async fn remove_receiver(
             Err(SharingError::ChannelUnknown)
         }
         ChannelOutcome::Refused(refusal) if !was_taken => {
-            // So that a repetition knows.
+            // A repeat reads it.
             let noted = Move {
                 id,
                 from: &[ReceiverState::Removed],
@@ -175,7 +175,7 @@ struct Remove {
 
 impl Work for Remove {
     const NAME: &'static str = "sharing.remove_receiver";
-    /// How it stood before.
+    /// The state before.
     type Reply = ReceiverState;
     type Error = SharingError;
 
@@ -202,8 +202,8 @@ impl Work for Remove {
         if used.is_some() {
             return Err(SharingError::ReceiverInUse);
         }
-        // Whoever moves it holds the merchant's row or changes this one only from the state that it
-        // saw.
+        // Other writers hold the merchant's row, or change this one only from the state that they
+        // read.
         let before: String = sqlx::query_scalar("/* sharing.removed_receiver */ SELECT state FROM sharing_receivers WHERE id = ? FOR UPDATE")
             .bind(self.id)
             .fetch_one(tx.conn())
@@ -227,7 +227,7 @@ impl Work for Remove {
     }
 }
 
-/// Notes what WeChat said of a receiver, unless somebody was faster.
+/// Stores WeChat's answer about a receiver, unless its state has changed meanwhile.
 #[derive(Debug)]
 struct Move {
     id: ReceiverId,

@@ -20,7 +20,7 @@ coded! {
     }
 }
 
-/// Makes a receiver known to a merchant, or unknown again.
+/// Adds a receiver to a merchant at the channel, or deletes it.
 #[derive(Debug, Clone)]
 pub struct ReceiverCall {
     /// The merchant's number at the channel; in direct mode our own.
@@ -40,7 +40,7 @@ pub struct SharePart {
     pub kind: ReceiverKind,
     pub account: Secret<String>,
     pub amount: Money,
-    /// Shown to the receiver; at most 80 bytes are sent.
+    /// Shown to the receiver; cut to 80 bytes.
     pub description: String,
 }
 
@@ -50,14 +50,14 @@ pub struct ShareCall {
     pub sharing_no: SharingNo,
     pub sub_mchid: String,
     pub wechat_transaction_id: String,
-    /// Empty: nothing is shared, what is frozen is released.
+    /// If empty, nothing is shared and the frozen money is released.
     pub parts: Vec<SharePart>,
-    /// Releases what is not shared.
+    /// Whether the rest is released.
     pub release_rest: bool,
     pub description: String,
 }
 
-/// What became of one part.
+/// The result of one part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartResult {
     Pending,
@@ -83,7 +83,7 @@ pub struct ChannelShare {
     pub parts: Vec<ChannelPart>,
 }
 
-/// Takes a part back from a merchant receiver, before a refund.
+/// Returns some of a part from a merchant receiver, before a refund.
 #[derive(Debug, Clone)]
 pub struct ReturnCall {
     pub return_no: SharingReturnNo,
@@ -95,7 +95,7 @@ pub struct ReturnCall {
     pub description: String,
 }
 
-/// What became of a return.
+/// The result of a return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReturnResult {
     Processing,
@@ -122,13 +122,13 @@ pub trait SharingChannel: Debug + Send + Sync + 'static {
 
     fn delete_receiver(&self, call: ReceiverCall) -> BoxFuture<'_, ChannelOutcome<()>>;
 
-    /// The most that a merchant may share of a payment, in ten-thousandths (2000 = 20 %).
+    /// Returns the most that a merchant may share of a payment, in ten-thousandths (2000 = 20 %).
     fn ratio_max<'a>(&'a self, sub_mchid: &'a str) -> BoxFuture<'a, ChannelOutcome<u32>>;
 
-    /// Asks for a share; with no parts, for the release of what is frozen.
+    /// Requests a share, or with no parts the release of the frozen money.
     fn share(&self, call: ShareCall) -> BoxFuture<'_, ChannelOutcome<ChannelShare>>;
 
-    /// What became of a share.
+    /// Queries a share.
     fn query_share<'a>(
         &'a self,
         sharing_no: SharingNo,
@@ -136,7 +136,7 @@ pub trait SharingChannel: Debug + Send + Sync + 'static {
         sub_mchid: &'a str,
     ) -> BoxFuture<'a, ChannelOutcome<ChannelShare>>;
 
-    /// What of a payment can still be shared.
+    /// Returns how much of a payment can still be shared.
     fn left_to_share<'a>(
         &'a self,
         wechat_transaction_id: &'a str,

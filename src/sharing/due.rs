@@ -8,11 +8,11 @@ use crate::{
     primitives::{OrderId, TenantId},
 };
 
-/// Orders that one process takes at a time.
+/// Most orders that one claim takes.
 const CLAIM: u32 = 32;
-/// How long a claimed order is left to whoever claimed it.
+/// Seconds for which a claimed order is left to its claimer.
 const LEASE_SECONDS: i64 = 60;
-/// Orders that one statement notes.
+/// Most orders of one insert.
 const NOTE: usize = 1_000;
 
 /// A paid order that is to be shared.
@@ -24,12 +24,12 @@ pub struct Due {
     pub tenant: TenantId,
 }
 
-/// Notes which of these orders, which were just paid, are to be shared. Called by whoever reads the
-/// events of payments, in its own transaction; twice is once.
+/// Stores which of these orders, which were just paid, are to be shared. Called by the relay in its
+/// own transaction; repeats change nothing.
 ///
-/// Their time counts from now and not from WeChat's instant of the payment, which is whole seconds
-/// of another clock: a share that comes too early is refused like one that will never be taken, and
-/// then undone.
+/// The pause counts from now, and not from WeChat's time of the payment, which has whole seconds
+/// and is of another clock: a share that comes too early is refused like one that will never be
+/// taken, and is then undone.
 pub async fn note_paid(tx: &mut Tx, orders: &[OrderId]) -> Result<(), DbError> {
     let now = tx.now();
     for orders in orders.chunks(NOTE) {
@@ -59,8 +59,8 @@ const DUE: DueClaim = DueClaim {
     where_id: " WHERE order_id IN (",
 };
 
-/// Orders that are known to be paid since `pause_seconds` or longer, as the time scale counts them,
-/// taken for a minute. WeChat wants a minute between payment and share (`docs/wechat-pay.md` §8).
+/// Claims for a minute orders that have been known to be paid for `pause_seconds`, divided by the
+/// time scale. WeChat requires a minute between payment and share (`docs/wechat-pay.md` §8).
 pub async fn claim_dues(payments: &Payments, pause_seconds: i64) -> Result<Vec<Due>, DbError> {
     let time_scale = payments.time_scale;
     payments
@@ -95,7 +95,7 @@ impl Work for Claim {
     }
 }
 
-/// The order is being shared, or is not to be.
+/// Deletes the due row of an order that is being shared, or is not to be.
 pub(super) async fn drop_due(db: &Db, order: OrderId) -> Result<(), DbError> {
     db.run(Drop { order }).await
 }
@@ -119,7 +119,7 @@ impl Work for Drop {
     }
 }
 
-/// The order cannot be shared now: in so many seconds.
+/// Postpones the order by so many seconds.
 pub(super) async fn postpone_due(
     payments: &Payments,
     order: OrderId,

@@ -1,4 +1,4 @@
-//! What can go wrong with a sharing, as the caller sees it.
+//! Errors of the use cases of sharing.
 
 use crate::db::DbError;
 
@@ -6,20 +6,19 @@ use crate::db::DbError;
 pub enum SharingError {
     #[error("the merchant does not exist")]
     MerchantNotFound,
-    /// It has no number at WeChat.
+    /// A merchant without a `sub_mchid`.
     #[error("the merchant is not approved")]
     MerchantNotApproved,
     #[error("the receiver does not exist")]
     ReceiverNotFound,
-    /// The rule in force names it.
     #[error("the rule in force names the receiver")]
     ReceiverInUse,
-    /// WeChat does not know it (yet, or any more).
+    /// WeChat has not confirmed it, or it was removed.
     #[error("the receiver is not active")]
     ReceiverNotActive,
     #[error("at most {ratio_max_ppm} millionths may be shared")]
     TooMuch { ratio_max_ppm: u32 },
-    /// A field of the request is not what it should be.
+    /// A field of the request is invalid.
     #[error("{field}: {expected}")]
     Field {
         field: &'static str,
@@ -29,7 +28,7 @@ pub enum SharingError {
     NotFound,
     #[error("nothing waits to be tried again")]
     NothingToRetry,
-    /// WeChat said no; its code is for logs.
+    /// WeChat's refusal; its code is for logs.
     #[error("WeChat refuses: {0}")]
     ChannelRefused(String),
     #[error("WeChat does not answer")]

@@ -1,4 +1,4 @@
-//! Looking at sharings, and making what waits due at once.
+//! Reads of sharings, and the operator's retry.
 
 use sqlx::Row as _;
 
@@ -24,7 +24,7 @@ pub struct SharingView {
     pub returns: Vec<PartReturn>,
 }
 
-/// The sharing of an order of a tenant, if it has begun. Who may see it is for the caller to check.
+/// Returns the sharing of an order of a tenant, if it has begun. The caller checks who may see it.
 pub async fn find_sharing(
     db: &Db,
     tenant: TenantId,
@@ -44,7 +44,7 @@ pub async fn find_sharing(
     }))
 }
 
-/// Causes of the entries that the sharing of an order has in the books, for
+/// Returns the causes of the sharing's entries in the books, for
 /// [`crate::payments::order_history`].
 pub async fn sharing_causes(db: &Db, tenant: TenantId, order: OrderId) -> Result<Vec<Id>, DbError> {
     let view = find_sharing(db, tenant, order).await?;
@@ -53,8 +53,8 @@ pub async fn sharing_causes(db: &Db, tenant: TenantId, order: OrderId) -> Result
     }))
 }
 
-/// Up to `limit.probe()` sharings of a tenant, newest first, older than `before`, in any state or
-/// in one.
+/// Returns up to `limit.probe()` sharings of a tenant, newest first, older than `before`, in any
+/// state or in one.
 pub async fn list_sharings(
     db: &Db,
     tenant: TenantId,
@@ -95,7 +95,7 @@ pub(super) async fn find_by_order(
     Ok(Some((share, parts)))
 }
 
-/// In the order of their ids, as WeChat is told of them each time.
+/// Returns the parts in the order of their ids, which is their order in each call to WeChat.
 pub(super) async fn parts_of(db: &Db, share: SharingId) -> Result<Vec<Part>, DbError> {
     let statement = format!(
         "SELECT /* sharing.parts_of */ {PART_COLUMNS} FROM sharing_parts p JOIN sharing_receivers r ON r.id = p.receiver_id WHERE p.sharing_id = ? ORDER BY p.id"
@@ -118,12 +118,11 @@ async fn returns_of(db: &Db, share: SharingId) -> Result<Vec<PartReturn>, DbErro
     rows.iter().map(|row| Ok(read_return(row)?.1)).collect()
 }
 
-/// Makes what waits of an order's sharing due at once: the share, the release, the refunds that
-/// wait for shares. A job does the rest.
+/// Makes everything due at once that waits for an order's sharing: the share, the release, and the
+/// refunds that wait for shares. A job does the rest.
 ///
-/// What a contradiction stopped goes on, after WeChat was asked about everything that is called
-/// failed: what it says is booked before. While it is still at something of that, or does not say,
-/// the refunds go on waiting.
+/// A sharing that a contradiction has stopped first queries WeChat about everything that is marked
+/// failed, and books the answers. Refunds wait until all answers are final.
 pub async fn retry_sharing(
     sharing: &Sharing,
     tenant: TenantId,
@@ -140,8 +139,8 @@ pub async fn retry_sharing(
     sharing.payments.db.run(retry).await
 }
 
-/// Asks about what is called failed of a sharing that was stopped. True: nothing is open any more,
-/// or nothing was stopped.
+/// Queries WeChat about everything that is marked failed of a stopped sharing. Returns true if
+/// nothing is open any more, or if it was not stopped.
 async fn settle(sharing: &Sharing, tenant: TenantId, order: OrderId) -> Result<bool, DbError> {
     let Some(view) = find_sharing(&sharing.payments.db, tenant, order).await? else {
         return Ok(true);
@@ -159,7 +158,7 @@ async fn settle(sharing: &Sharing, tenant: TenantId, order: OrderId) -> Result<b
 struct Retry {
     tenant: TenantId,
     order: OrderId,
-    /// Nothing contradicts the books any more.
+    /// Whether nothing contradicts the books any more.
     settled: bool,
     by: Actor,
 }

@@ -1,4 +1,4 @@
-//! Profit sharing (分账): what of a payment goes to others than the merchant.
+//! Profit sharing (分账): parts of a payment that go to others than the merchant.
 //!
 //! # Words
 //!
@@ -7,7 +7,7 @@
 //! merchant which receivers get how many millionths; versions are kept and the newest is in force.
 //! The **sharing** of a payment ([`PaymentShare`], one per order) has a **part** per receiver. A
 //! **return** brings some of a part back before a refund. What is not shared is **released**: until
-//! then WeChat keeps all of the payment frozen.
+//! then WeChat keeps the whole payment frozen.
 //!
 //! # States
 //!
@@ -27,11 +27,11 @@
 //!
 //! *Asked* is repeated with the same number until WeChat confirms that it has it; *processing* is
 //! queried. A refusal proves only that this attempt did nothing, and a query that finds nothing
-//! only that nothing has landed yet. So every call is written down before it is made (`calls`), and
-//! what was refused is undone in the books when no other call is under way whose outcome nobody
-//! knows: every earlier one is known to have done nothing, or is too old for WeChat to take. That
-//! too little is left to share is final after [`SHARE_ATTEMPTS_MAX`] attempts only; of a release it
-//! means that nothing is frozen any more, as after a full refund, and the sharing is done.
+//! only that nothing has landed yet. So every call is recorded before it is made (`calls`), and a
+//! refused share is undone in the books only when every earlier call is known to have done nothing,
+//! or is too old for WeChat to take. "Too little is left to share" is final only after
+//! [`SHARE_ATTEMPTS_MAX`] attempts. For a release it means that nothing is frozen any more, as
+//! after a full refund, and the sharing is done.
 //!
 //! # Amounts
 //!
@@ -40,10 +40,10 @@
 //! parts together are at most what WeChat says can still be shared. The rule is the one in force
 //! when the sharing starts, not when the order was made. (Pure: `amounts`.)
 //!
-//! Refunds that were asked for before the sharing take nothing from it: they come out of what was
-//! never shared. After that, when refunds reach *n* of the base, *n / base* of each part must have
-//! come back, rounded down over the sum; so many small refunds take no more than one large one, and
-//! a full refund takes all. A refund that is dropped after its shares came back counts no more: the
+//! Refunds requested before the sharing take nothing from it: they come out of what was never
+//! shared. When later refunds reach *n* of the base, *n / base* of each part must have come back,
+//! rounded down over the sum; so many small refunds take no more than one large one, and a full
+//! refund takes all. A refund that is dropped after its shares came back no longer counts, so the
 //! next one takes less.
 //!
 //! # When a share does not come back

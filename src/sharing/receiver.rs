@@ -1,14 +1,14 @@
-//! Who may get a share of what a merchant collects.
+//! The receivers of shares of a merchant's payments.
 //!
 //! ```text
 //! pending ──▶ active ──▶ removed ──▶ pending (added again)
 //!    └──────▶ refused ─────────────▶ pending (added again)
 //! ```
 //!
-//! Added, a receiver is *pending* until WeChat has taken it. The full name goes to WeChat and is
-//! not kept, so no job can repeat the call: whoever added the receiver repeats the request.
-//! Removed, it is first removed here, so that no rule can name it, and then at WeChat; the other
-//! way round a rule could name one that WeChat has forgotten.
+//! A receiver that is added is *pending* until WeChat accepts it. The full name goes to WeChat and
+//! is not stored, so no job can repeat the call: the caller repeats the request. A receiver that is
+//! removed is removed here first, so that no rule can name it, and then at WeChat; in the other
+//! order a rule could name one that WeChat does not know.
 
 use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 
@@ -44,7 +44,7 @@ pub struct Receiver {
     pub name_masked: Option<String>,
     pub relation: String,
     pub state: ReceiverState,
-    /// Why WeChat refused.
+    /// WeChat's reason for refusing it.
     pub problem: Option<String>,
     pub created_at: Timestamp,
 }
@@ -52,7 +52,7 @@ pub struct Receiver {
 coded! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum ReceiverState {
-        /// WeChat has not confirmed that it knows it.
+        /// WeChat has not confirmed it.
         Pending => "pending",
         Active => "active",
         Removed => "removed",
@@ -61,14 +61,14 @@ coded! {
 }
 
 impl Receiver {
-    /// What people may see of the account: a merchant number is no secret, of an openid the last
+    /// Returns the account as it may be shown: a merchant number in full, of an openid the last
     /// four characters.
     pub fn account_masked(&self) -> String {
         mask_account(self.kind, &self.account)
     }
 }
 
-/// See [`Receiver::account_masked`].
+/// Implements [`Receiver::account_masked`].
 pub(super) fn mask_account(kind: ReceiverKind, account: &Secret<String>) -> String {
     let account = account.expose();
     match kind {
@@ -80,14 +80,14 @@ pub(super) fn mask_account(kind: ReceiverKind, account: &Secret<String>) -> Stri
     }
 }
 
-/// The first character, and a star for each other up to five.
+/// Returns the first character, and a star for each further one up to five.
 pub(super) fn mask_name(name: &str) -> String {
     let mut letters = name.chars();
     let first: String = letters.next().into_iter().collect();
     first + &"*".repeat(letters.count().min(5))
 }
 
-/// Who shall be a receiver, checked.
+/// A valid request to add a receiver.
 #[derive(Debug, Clone)]
 pub struct ReceiverForm {
     pub(super) kind: ReceiverKind,
@@ -166,7 +166,7 @@ impl FromRow<'_, MySqlRow> for Receiver {
     }
 }
 
-/// A merchant's receivers, the newest first. They are few.
+/// Returns a merchant's receivers, newest first. They are few.
 pub async fn list_receivers(
     db: &Db,
     tenant: TenantId,
@@ -200,7 +200,7 @@ pub(super) async fn get_receiver(
     found.ok_or(SharingError::ReceiverNotFound)
 }
 
-/// The merchant's row stands for its receivers and its rule: whoever changes either queues here.
+/// Locks the merchant's row, which serialises changes of its receivers and its rule.
 pub(super) async fn lock_merchant(
     tx: &mut Tx,
     tenant: TenantId,
@@ -217,7 +217,7 @@ pub(super) async fn lock_merchant(
     merchant.map(|_| ()).ok_or(SharingError::MerchantNotFound)
 }
 
-/// The merchant's number at WeChat. Fails when it has none.
+/// Returns the merchant's `sub_mchid`. Fails if it has none.
 pub(super) async fn sub_mchid_of(
     db: &Db,
     tenant: TenantId,

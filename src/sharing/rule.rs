@@ -1,5 +1,5 @@
-//! Which receivers get how much of a merchant's payments. Versioned; the newest version is in
-//! force.
+//! Sharing rules: which receivers get how much of a merchant's payments. Versioned; the newest
+//! version is in force.
 
 use std::collections::BTreeSet;
 
@@ -18,14 +18,14 @@ use crate::{
     },
 };
 
-/// WeChat shares with at most fifty receivers at once (`docs/wechat-pay.md` §8).
+/// Most receivers of one share at WeChat (`docs/wechat-pay.md` §8).
 pub const RULE_PARTS_MAX: usize = 50;
-/// The most that may be shared where WeChat says nothing else, in millionths: 30 %
+/// The most that may be shared unless WeChat says otherwise, in millionths: 30 %
 /// (`docs/wechat-pay.md` §8).
 const RATIO_MAX_PPM: u32 = 300_000;
-/// WeChat counts in ten-thousandths.
+/// WeChat's ratios are ten-thousandths.
 const PPM_PER_TEN_THOUSANDTH: u32 = 100;
-/// WeChat takes at most 80 bytes of a description.
+/// Most bytes of a description at WeChat.
 const DESCRIPTION_BYTES_MAX: usize = 80;
 
 /// One version of a merchant's rule.
@@ -41,7 +41,7 @@ pub struct SharingRule {
     pub created_at: Timestamp,
 }
 
-/// What one receiver gets.
+/// The share of one receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RulePart {
     pub receiver: ReceiverId,
@@ -55,14 +55,14 @@ pub struct RulePart {
 }
 
 impl RulePart {
-    /// What people may see of the account: a merchant number is no secret, of an openid the last
+    /// Returns the account as it may be shown: a merchant number in full, of an openid the last
     /// four characters.
     pub fn account_masked(&self) -> String {
         mask_account(self.kind, &self.account)
     }
 }
 
-/// The rule in force for a merchant; none was ever set: `None`.
+/// Returns the rule in force for a merchant; none if none was ever set.
 pub async fn find_rule(
     db: &Db,
     tenant: TenantId,
@@ -107,7 +107,7 @@ pub async fn find_rule(
     }))
 }
 
-/// What the rule shall be.
+/// A request to set a rule.
 #[derive(Debug, Clone)]
 pub struct NewSharingRule {
     pub tenant: TenantId,
@@ -155,9 +155,9 @@ impl NewSharingRule {
 }
 
 /// Puts a rule in force, as the next version. From then on the merchant's orders are made with
-/// their money frozen, or, when it is not active, no more.
+/// their money frozen or, if the rule is not active, not frozen.
 ///
-/// WeChat is asked how much the merchant may share; when it will not say, 30 % holds. Every
+/// WeChat is asked how much the merchant may share; without an answer 30 % is the limit. Every
 /// receiver must be active.
 pub async fn set_rule(
     sharing: &Sharing,

@@ -17,38 +17,38 @@ pub struct PaymentShare {
     pub tenant: TenantId,
     pub order: OrderId,
     pub merchant: MerchantId,
-    /// None: no rule was in force.
+    /// None if no rule was in force.
     pub rule_version: Option<u32>,
-    /// The payment less what was asked back before.
+    /// The payment less what was refunded before.
     pub base: Money,
-    /// Asked back before the sharing began: it was never shared.
+    /// Refunds requested before the sharing began, which take nothing from it.
     pub asked_before: Money,
-    /// Counts the changes of the row, its parts and its returns: 1 when made.
+    /// The number of changes of the row, its parts and its returns; 1 when it is inserted.
     pub version: u32,
     pub state: ShareState,
     pub wechat_order_id: Option<String>,
     /// The refund for which shares are coming back now.
     pub returning: Option<RefundId>,
     pub attempts: Attempts,
-    /// Calls that share, under the sharing's own number.
+    /// Calls of the share, under the sharing's own number.
     pub calls: Calls,
-    /// WeChat says that it shared what we called refused, or brought back what we called lost: no
-    /// refund of the order goes on until a person has looked.
+    /// WeChat shared a part that was marked failed, or returned one that was: no refund of the
+    /// order continues until an operator has retried the sharing.
     pub stopped: bool,
 }
 
-/// Where a sharing stands.
+/// The state of a sharing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShareState {
-    /// Booked. WeChat has not confirmed that it has it; it is asked again with the same number.
+    /// Booked. WeChat has not confirmed that it has it; the call is repeated with the same number.
     Asked,
     /// WeChat has it.
     Processing,
-    /// Nothing was to be shared, or nothing could be: what is frozen is released, under this
+    /// Nothing was to be shared, or nothing could be: the frozen money is released, under this
     /// number.
     Releasing { release: SharingId },
-    /// Every part is final, and what was not shared is released. With the number of the release, if
-    /// there was one.
+    /// Every part is final, and the rest is released. With the number of the release, if there was
+    /// one.
     Done { release: Option<SharingId> },
 }
 
@@ -73,7 +73,7 @@ impl ShareState {
         }
     }
 
-    /// The number of the release, if there is one.
+    /// Returns the number of the release, if there is one.
     pub const fn release(self) -> Option<SharingId> {
         match self {
             Self::Asked | Self::Processing => None,
@@ -82,7 +82,7 @@ impl ShareState {
         }
     }
 
-    /// Whether every part is final: before that nothing can come back.
+    /// Returns whether every part is final. Before that no part can be returned.
     pub const fn has_parts_final(self) -> bool {
         match self {
             Self::Asked | Self::Processing => false,
@@ -96,13 +96,13 @@ impl PaymentShare {
         self.id.into()
     }
 
-    /// To the millisecond: it stands in the id.
+    /// Returns the time in the id, which has milliseconds.
     pub fn created_at(&self) -> Timestamp {
         let millis = i64::try_from(self.id.id().millis()).unwrap_or(i64::MAX);
         Timestamp::from_micros(millis.saturating_mul(1_000))
     }
 
-    /// The sharing with its version counted.
+    /// Returns the sharing with the next version.
     #[must_use]
     pub fn next(&self) -> Self {
         Self {
@@ -112,29 +112,29 @@ impl PaymentShare {
     }
 }
 
-/// What one receiver gets.
+/// The share of one receiver in a payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     pub id: SharingPartId,
     pub receiver: ReceiverId,
     pub kind: ReceiverKind,
     pub account: Secret<String>,
-    /// Of the receiver, as far as it may be shown.
+    /// The receiver's name as it may be shown.
     pub name_masked: Option<String>,
     pub amount: Money,
     /// Shown to the receiver.
     pub description: String,
     pub state: PartState,
-    /// The channel's code.
+    /// The channel's code, if it failed.
     pub fail_reason: Option<String>,
-    /// Asked back, and not failed to come back.
+    /// The sum of its returns that have not failed.
     pub returned: Money,
-    /// It succeeded after it had been called failed: the books have an entry for each.
+    /// It succeeded after it had been marked failed; the books have an entry for each.
     pub late: bool,
 }
 
 impl Part {
-    /// What people may see of the account: a merchant number is no secret, of an openid the last
+    /// Returns the account as it may be shown: a merchant number in full, of an openid the last
     /// four characters.
     pub fn account_masked(&self) -> String {
         mask_account(self.kind, &self.account)
@@ -150,7 +150,7 @@ coded! {
     }
 }
 
-/// Some of a part coming back for a refund.
+/// The return of some of a part, for a refund.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartReturn {
     pub id: SharingReturnId,
@@ -160,7 +160,7 @@ pub struct PartReturn {
     pub state: ReturnState,
     pub wechat_return_id: Option<String>,
     pub fail_reason: Option<String>,
-    /// Calls that did not end it.
+    /// The number of calls without a final result.
     pub attempts: u32,
     pub calls: Calls,
 }
@@ -168,7 +168,7 @@ pub struct PartReturn {
 coded! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum ReturnState {
-        /// WeChat has not confirmed that it has it.
+        /// WeChat has not confirmed that it has the return.
         Asked = 1 => "asked",
         Processing = 2 => "processing",
         Succeeded = 3 => "succeeded",
@@ -191,7 +191,7 @@ impl PartReturn {
     }
 }
 
-/// Every cause of an entry that a sharing has: itself, its parts, their returns.
+/// Returns every cause of entries that a sharing has: itself, its parts and its returns.
 pub(super) fn causes<'a>(
     share: &PaymentShare,
     parts: impl IntoIterator<Item = &'a Part>,

@@ -1,4 +1,4 @@
-//! Starting to share a payment: who gets how much, booked before the channel is asked.
+//! Starts the sharing of a payment: computes its parts and books them before the channel is called.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -24,17 +24,17 @@ use crate::{
     primitives::{Lane, Money, OrderId, SharingId, SharingPartId, TenantId},
 };
 
-/// A job takes over should this process die before it has called: later than a call and the query
-/// after it can take.
+/// Seconds after which a job takes over if this process has died before the call: longer than a
+/// call and the query after it take.
 const TAKE_OVER_SECONDS: i64 = 60;
-/// How long a paid order may wait to be shared before people are told.
+/// Seconds that a paid order may wait to be shared before an exception is raised.
 const DUE_SECONDS_MAX: i64 = 86_400;
-/// Seconds until it is tried again: a tenth of how long it has waited.
+/// Bounds of the seconds until the next try, which are a tenth of the time waited.
 const LATER_MIN: i64 = 30;
 const LATER_MAX: i64 = 3_600;
 
-/// Starts what is due, and asks the channel. What cannot be started now comes again when the claim
-/// of `due` runs out.
+/// Starts a due sharing, and calls the channel. One that cannot be started now is tried again when
+/// its claim runs out.
 pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
     let payments = &sharing.payments;
     let view = find_order(&payments.db, due.tenant, due.order).await?;
@@ -45,8 +45,7 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
         return drop_due(&payments.db, due.order).await;
     };
     if order.refunds.unknown {
-        // Somebody else refunded something, and how much is not known: nothing goes to others
-        // before it is. It comes again.
+        // Nothing is shared until it is known how much was refunded elsewhere.
         tracing::info!(order.no = %order.no(), "a payment is not shared while nobody knows what was refunded elsewhere");
         return Ok(());
     }
@@ -56,7 +55,8 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
         ChannelOutcome::Refused(refusal) if refusal.kind == RefusalKind::RateLimited => {
             return later(sharing, due, &order, &refusal.code).await;
         }
-        // It has no such payment to share, or will not say: the share itself brings that to light.
+        // The channel does not know the payment, or will not say; the share itself brings that to
+        // light.
         ChannelOutcome::Refused(refusal) => {
             tracing::warn!(order.no = %order.no(), code = refusal.code, "WeChat does not say what can be shared");
             order.amount
@@ -100,8 +100,8 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
     drop_due(&payments.db, due.order).await
 }
 
-/// It cannot be started now. The longer that has been so, the later it is tried again; after a day
-/// people are told.
+/// Postpones the start. The pause grows with the time waited, and after a day an exception is
+/// raised.
 async fn later(sharing: &Sharing, due: Due, order: &Order, reason: &str) -> Result<(), DbError> {
     tracing::info!(order.no = %order.no(), reason, "a payment cannot be shared now");
     let payments = &sharing.payments;
@@ -122,7 +122,7 @@ async fn later(sharing: &Sharing, due: Due, order: &Order, reason: &str) -> Resu
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Started {
-    /// The first call is written down with it; none where there is nothing to share.
+    /// The first call, which is recorded in the same commit; none if nothing is shared.
     Now(Option<Attempt>),
     Before,
     NotWanted,
@@ -132,16 +132,16 @@ enum Started {
 struct StartSharing {
     tenant: TenantId,
     order: OrderId,
-    /// The one in force, if any.
+    /// The rule in force, if any.
     rule: Option<SharingRule>,
     policy: Arc<Policy>,
-    /// What the channel lets be shared.
+    /// What the channel allows to be shared.
     left: Money,
     time_scale: TimeScale,
 }
 
 impl StartSharing {
-    /// What the receivers are due, were nothing of the order gone that the books do not know of.
+    /// Returns what the receivers are to get, going by the refunds in the books.
     fn wanted(&self, order: &Order) -> Money {
         let base = order.amount.saturating_sub(order.refunds.asked);
         let net = base.saturating_sub(self.policy.fee(base));
@@ -158,7 +158,7 @@ impl StartSharing {
         active.flat_map(|rule| &rule.parts)
     }
 
-    /// What there is to share, and to whom.
+    /// Returns the parts of the base.
     fn parts(&self, cx: &Cx<'_>, lane: Lane, base: Money) -> BTreeMap<SharingPartId, Part> {
         let shares: Vec<&RulePart> = self.shares().collect();
         let ratios: Vec<u32> = shares.iter().map(|share| share.ratio_ppm).collect();
@@ -273,7 +273,7 @@ impl Operation for StartSharing {
     }
 }
 
-/// The operation by itself, for tests that need no database.
+/// Returns the operation, for tests without a database.
 #[cfg(test)]
 pub(super) fn start_in_memory(
     memory: &mut crate::db::batch::memory::Memory,

@@ -1,4 +1,4 @@
-//! Before a refund leaves for the channel: which shares of the payment must come back for it.
+//! Decides which shares of a payment must come back before a refund goes to the channel.
 
 use std::collections::BTreeMap;
 
@@ -16,27 +16,28 @@ use crate::{
     primitives::{Lane, Money, OrderId, RefundId, SharingReturnId},
 };
 
-/// What a refund's turn led to.
+/// The result of [`start_return`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ReturnRound {
-    /// It is not its turn: the sharing is not final, or another refund's shares are coming back.
+    /// The refund must wait: the sharing is not final, or shares for another refund are coming
+    /// back.
     Waiting,
-    /// These are to come back, of this order's sharing; of those that are still asked for a call is
-    /// written down.
+    /// The returns of the refund's round. For those that the channel has not confirmed, a call is
+    /// recorded.
     InProgress(Box<PaymentShare>, Vec<ReturnCallDue>),
-    /// Nothing need come back, or all has: the refund went on, now or before.
+    /// Nothing must come back, or everything has: the refund has continued.
     Finished,
 }
 
-/// A return that is to be told or asked about.
+/// A return to be requested or queried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ReturnCallDue {
     pub(super) back: PartReturn,
-    /// The call that is written down; none where one need only ask.
+    /// The recorded call; none if the return is only queried.
     pub(super) attempt: Option<Attempt>,
 }
 
-/// Gives a refund its turn, or finds that it has it.
+/// Starts the round of a refund, or continues it.
 pub(super) async fn start_return(
     sharing: &Sharing,
     refund: &Refund,
@@ -64,8 +65,8 @@ struct StartReturn {
 }
 
 impl StartReturn {
-    /// What the order's refunds amount to, this one included and others that wait for shares not,
-    /// less what was asked for before the sharing: that came out of what was never shared.
+    /// Returns the sum of the order's refunds, including this one and excluding others that wait
+    /// for shares, less those that were requested before the sharing, which take nothing from it.
     fn covered(&self, set: &WorkingSet, share: &PaymentShare) -> Result<Money, LedgerError> {
         let ids = set
             .get::<RefundsOf>(self.order)
@@ -123,7 +124,7 @@ impl StartReturn {
                     round.push(ReturnCallDue { back, attempt });
                 }
                 ReceiverKind::Person => {
-                    // Of which earlier refunds have noted theirs.
+                    // Earlier refunds have reported their part of it.
                     let before = due_of(part, share, covered.saturating_sub(refund.amount));
                     let due = due.saturating_sub(before);
                     stays = stays.checked_add(due).map_err(|_| LedgerError::Overflow)?;
@@ -144,7 +145,7 @@ impl StartReturn {
             );
         }
         if round.is_empty() {
-            // The version is written even so: what was counted is guarded by it.
+            // The version is written all the same, since it guards what was counted.
             set.put::<Shares>(order.id, share.next());
             resume_refund(set, cx, refund, "no shares to come back");
             return Ok(ReturnRound::Finished);
@@ -159,12 +160,12 @@ impl StartReturn {
         set.put::<PartsOf>(share.id, parts);
         set.put::<ReturnsOf>(share.id, returns);
         set.put::<Shares>(order.id, next.clone());
-        // Unchanged: its version guards against a withdrawal at this moment.
+        // Written unchanged: its version guards against a concurrent withdrawal.
         set.put::<Refunds>(refund.id, refund.clone());
         Ok(ReturnRound::InProgress(Box::new(next), round))
     }
 
-    /// Goes on with a round: of every return that is still asked for another call is written down.
+    /// Continues a round: records another call for every return that the channel has not confirmed.
     fn go_on(&self, set: &mut WorkingSet, cx: &Cx<'_>, share: &PaymentShare) -> ReturnRound {
         let mut returns = set.get::<ReturnsOf>(share.id).cloned().unwrap_or_default();
         let open = returns
@@ -190,7 +191,7 @@ impl StartReturn {
     }
 }
 
-/// What must still come back of a part. Of what never arrived nothing must.
+/// Returns what must still come back of a part; zero for one that never arrived.
 fn due_of(part: &Part, share: &PaymentShare, covered: Money) -> Money {
     match part.state {
         PartState::Succeeded => to_return(part.amount, share.base, covered, part.returned),
@@ -237,12 +238,12 @@ impl Operation for StartReturn {
             resume_refund(set, cx, &refund, "nothing was shared");
             return Ok(ReturnRound::Finished);
         };
-        // What was on its way back when it was withdrawn goes on coming; nothing else does.
+        // A round that is under way continues after a withdrawal; no other begins.
         if withdrawn && share.returning != Some(self.refund) {
             resume_refund(set, cx, &refund, "withdrawn");
             return Ok(ReturnRound::Finished);
         }
-        // A person looks first at what contradicts the books.
+        // After a contradiction refunds wait for a person.
         if !share.state.has_parts_final() || share.stopped {
             return Ok(ReturnRound::Waiting);
         }
@@ -254,7 +255,7 @@ impl Operation for StartReturn {
     }
 }
 
-/// The operation by itself, for tests that need no database.
+/// Returns the operation, for tests without a database.
 #[cfg(test)]
 pub(super) fn turn_in_memory(
     memory: &mut crate::db::batch::memory::Memory,

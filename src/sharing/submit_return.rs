@@ -1,4 +1,4 @@
-//! Bringing shares back before a refund: tells the channel, asks, and lets the refund go on.
+//! Brings shares back before a refund: requests and queries returns, and lets the refund continue.
 
 use super::{
     ChannelReturn, PartReturn, PaymentShare, ReturnCall, ReturnResult, ReturnState, Sharing,
@@ -17,18 +17,18 @@ use crate::{
     primitives::RefundId,
 };
 
-/// Attempts, about three quarters of an hour, after which a return from a receiver whose account
-/// holds too little has failed.
+/// Attempts, over about three quarters of an hour, after which a return fails because the
+/// receiver's account holds too little.
 pub const RETURN_ATTEMPTS_MAX: u32 = 8;
-/// Stands in the receiver's bill.
+/// Shown in the receiver's bill.
 const DESCRIPTION: &str = "用户退款，分账回退";
-/// When a refund whose turn has not come is looked at again.
+/// Seconds after which a refund that must wait is tried again.
 const WAIT_SECONDS: i64 = 15;
-/// Refunds that one process takes at a time, and for how long.
+/// Most refunds that one claim takes, and the seconds of its lease.
 const CLAIM: u32 = 32;
 const LEASE_SECONDS: i64 = 60;
 
-/// Does what is due for a refund that waits for shares. Whatever fails is tried again by a job.
+/// Does what is due for a refund that waits for shares. A job repeats what fails.
 pub async fn reconcile_return(sharing: &Sharing, id: RefundId) -> Result<(), DbError> {
     let db = &sharing.payments.db;
     let Some(refund) = find_refund(db, id).await? else {
@@ -129,8 +129,8 @@ async fn send(
     }
 }
 
-/// A refusal proves only that this attempt did nothing; an earlier one may have. The query tells
-/// what has landed by now, and [`super::calls`] what still may.
+/// Queries a refused return. A refusal proves only that this attempt did nothing; an earlier one
+/// may have landed, which the query shows, or may still land ([`super::calls`]).
 async fn confirm_by_query(
     channel: &dyn SharingChannel,
     call: &ReturnCall,
@@ -163,8 +163,8 @@ fn later(problem: &'static str, why: &str) -> ReturnUpdate {
     ReturnUpdate::Later { ended: None }
 }
 
-/// Asks again about returns that are called failed. False: WeChat is still at one of them, or does
-/// not say.
+/// Queries the returns that are marked failed. Returns false if WeChat is still processing one of
+/// them, or does not answer.
 pub(super) async fn query_lost_returns(
     sharing: &Sharing,
     share: &PaymentShare,
@@ -211,7 +211,7 @@ const DUE: DueClaim = DueClaim {
     where_id: " WHERE id IN (",
 };
 
-/// Refunds that wait for shares and are due, taken for a minute.
+/// Claims refunds that wait for shares and are due, for a minute.
 pub async fn claim_returns(payments: &Payments) -> Result<Vec<RefundId>, DbError> {
     let time_scale = payments.time_scale;
     payments.db.run(ClaimReturns { time_scale }).await
@@ -241,7 +241,7 @@ impl Work for ClaimReturns {
     }
 }
 
-/// Looks at a refund that still waits again in so many seconds.
+/// Postpones a refund that must wait by so many seconds.
 async fn postpone(payments: &Payments, refund: RefundId, seconds: i64) -> Result<(), DbError> {
     let time_scale = payments.time_scale;
     let postpone = Postpone {

@@ -1,5 +1,4 @@
-//! Telling the channel of a share or a release, and asking what became of it. The number is the
-//! same for every attempt, for ever.
+//! Requests shares and releases at the channel, and queries them. All attempts use the same number.
 
 use std::convert::Infallible;
 
@@ -19,21 +18,21 @@ use crate::{
     primitives::{Lane, OrderId, SharingId},
 };
 
-/// Attempts, about three quarters of an hour, after which a share of which WeChat says that too
-/// little is left has failed. What is left grows no more, and refunds wait.
+/// Attempts, over about three quarters of an hour, after which a share fails because WeChat says
+/// that too little is left. What is left does not grow, and refunds wait.
 pub const SHARE_ATTEMPTS_MAX: u32 = 8;
-/// Attempts, about a day, for a share that WeChat says it is processing.
+/// Attempts, over about a day, after which a share that WeChat is processing counts as stuck.
 const PROCESSING_ATTEMPTS_MAX: u32 = 32;
-/// Stands in the channel's bill beside a release.
+/// Shown in the channel's bill beside a release.
 const RELEASE: &str = "解冻剩余资金";
-/// Sharings that one process takes at a time, and for how long.
+/// Most sharings that one claim takes, and the seconds of its lease.
 const CLAIM: u32 = 32;
 const LEASE_SECONDS: i64 = 60;
 
-/// Does what is due for the sharing of an order: tells the channel, or asks. What is learnt is
-/// noted. Whatever fails is tried again by a job.
+/// Does what is due for the sharing of an order: calls or queries the channel, and applies the
+/// answer. A job repeats what fails.
 ///
-/// Returns the sharing as it stands then; none when the order has none.
+/// Returns the sharing afterwards; none if the order has none.
 pub async fn reconcile_sharing(
     sharing: &Sharing,
     order: OrderId,
@@ -41,7 +40,7 @@ pub async fn reconcile_sharing(
     reconcile_begun(sharing, order, None).await
 }
 
-/// Reconciles a sharing whose first call is written down already.
+/// Reconciles a sharing whose first call is recorded already.
 pub(super) async fn reconcile_begun(
     sharing: &Sharing,
     order: OrderId,
@@ -68,7 +67,7 @@ pub(super) async fn reconcile_begun(
                 Some(attempt) => Some(attempt),
                 None => begin(sharing, &share).await?,
             };
-            // Somebody else is at it.
+            // Another process is at it.
             let Some(attempt) = attempt else {
                 return Ok(Some(share));
             };
@@ -79,7 +78,7 @@ pub(super) async fn reconcile_begun(
         }
         ShareState::Processing => (share.id, query(&*channel, &share, &payment).await),
         ShareState::Releasing { release } => {
-            // What was refused for certain is asked about once more before the rest is released.
+            // A share that was certainly refused is queried once more before the rest is released.
             let known = if parts.is_empty() {
                 None
             } else {
@@ -98,8 +97,8 @@ pub(super) async fn reconcile_begun(
     note(sharing, &share, number, update).await
 }
 
-/// Asks again about a share of which parts are called failed. False: WeChat is still at one of
-/// them, or does not say.
+/// Queries a share of which parts are marked failed. Returns false if WeChat is still processing
+/// one of them, or does not answer.
 pub(super) async fn query_failed_parts(
     sharing: &Sharing,
     share: &PaymentShare,
@@ -141,17 +140,16 @@ async fn note(
     Ok(after)
 }
 
-/// People are told of a sharing of which nothing comes, once until they have seen to it; and no
-/// longer when it is done.
+/// Raises an exception for a sharing that makes no progress, once until a person has resolved it.
+/// Resolves it when the sharing is done.
 ///
-/// Whether they were told cannot be seen from the attempts: their count begins anew when WeChat
-/// takes the share or refuses it, and before a sharing there is none, though that it does not begin
-/// is told too. So whatever is done resolves the exception, if there is one: an index finds it by
-/// the order.
+/// Whether it was raised cannot be seen from the attempts: their count is reset when WeChat takes
+/// or refuses the share, and an exception may be raised before there is a sharing. So a done
+/// sharing always resolves its exception, if there is one, which an index finds by the order.
 async fn raise_if_stuck(sharing: &Sharing, share: &PaymentShare) -> Result<(), DbError> {
     let payments = &sharing.payments;
     let problem = share.attempts.problem.as_deref().unwrap_or_default();
-    // That WeChat is still at it is no trouble for a day.
+    // WeChat may take a day to process a share.
     let most = if problem == "processing" {
         PROCESSING_ATTEMPTS_MAX
     } else {
@@ -170,7 +168,7 @@ async fn raise_if_stuck(sharing: &Sharing, share: &PaymentShare) -> Result<(), D
     Ok(())
 }
 
-/// What the channel must be told of the payment.
+/// The data of the payment that calls need.
 struct Paid {
     sub_mchid: String,
     wechat_transaction_id: String,
@@ -226,7 +224,7 @@ async fn send(
     }
 }
 
-/// Releases what is frozen. Another release under way does no harm: both let go of the same money.
+/// Releases the frozen money. A concurrent release does no harm, since both release the same money.
 async fn release_frozen(channel: &dyn SharingChannel, call: ShareCall) -> ShareUpdate {
     match channel.share(call.clone()).await {
         ChannelOutcome::Done(said) => ShareUpdate::Channel(said),
@@ -238,8 +236,8 @@ async fn release_frozen(channel: &dyn SharingChannel, call: ShareCall) -> ShareU
     }
 }
 
-/// A refusal proves only that this attempt did nothing; an earlier one may have. The query tells
-/// what has landed by now, and [`super::calls`] what still may.
+/// Queries a refused share. A refusal proves only that this attempt did nothing; an earlier one may
+/// have landed, which the query shows, or may still land ([`super::calls`]).
 async fn confirm_by_query(
     channel: &dyn SharingChannel,
     call: &ShareCall,
@@ -264,7 +262,7 @@ async fn confirm_by_query(
     }
 }
 
-/// What became of a share that the channel has.
+/// Queries a share that the channel has.
 async fn query(channel: &dyn SharingChannel, share: &PaymentShare, payment: &Paid) -> ShareUpdate {
     let asked = channel.query_share(
         share.no(),
@@ -278,7 +276,8 @@ async fn query(channel: &dyn SharingChannel, share: &PaymentShare, payment: &Pai
     }
 }
 
-/// Queries a share that the channel does not have by our books. None: it does not have it.
+/// Queries a share that the channel does not have according to our books. Returns none if it does
+/// not have it.
 async fn query_late(
     channel: &dyn SharingChannel,
     share: &PaymentShare,
@@ -306,7 +305,8 @@ fn later(problem: &'static str, why: &str, unsure: bool) -> ShareUpdate {
     }
 }
 
-/// Writes down that a share is asked for now. None: somebody else has since, or it is settled.
+/// Records a call of the share. Returns none if another process has begun one since, or if the
+/// share is settled.
 async fn begin(sharing: &Sharing, share: &PaymentShare) -> Result<Option<Attempt>, DbError> {
     let operation = BeginShare {
         order: share.order,
@@ -323,7 +323,7 @@ async fn begin(sharing: &Sharing, share: &PaymentShare) -> Result<Option<Attempt
 #[derive(Debug)]
 struct BeginShare {
     order: OrderId,
-    /// Calls that were begun when this one was decided on.
+    /// The number of calls when this one was decided on.
     known: u32,
     time_scale: TimeScale,
 }
@@ -363,7 +363,7 @@ const DUE: DueClaim = DueClaim {
     where_id: " WHERE id IN (",
 };
 
-/// Orders whose sharing is due, taken for a minute.
+/// Claims orders whose sharing is due, for a minute.
 pub async fn claim_sharings(payments: &Payments) -> Result<Vec<OrderId>, DbError> {
     let time_scale = payments.time_scale;
     payments.db.run(ClaimSharings { time_scale }).await
@@ -393,7 +393,7 @@ impl Work for ClaimSharings {
     }
 }
 
-/// The operation by itself, for tests that need no database.
+/// Returns the operation, for tests without a database.
 #[cfg(test)]
 pub(super) fn begin_in_memory(
     memory: &mut crate::db::batch::memory::Memory,

@@ -1,4 +1,4 @@
-//! The tables that operations decide on: how to load and write many rows at once.
+//! The row sets of sharing.
 
 mod parts;
 mod refunds;
@@ -20,7 +20,7 @@ fn money(units: i64) -> Result<Money, sqlx::Error> {
     Money::parse(units).map_err(|_| broken("an amount below zero"))
 }
 
-/// Words of the channel go into columns of 80 characters.
+/// Cuts a text of the channel to the 80 characters of its column.
 fn short(text: &str) -> String {
     text.chars().take(80).collect()
 }

@@ -1,4 +1,4 @@
-//! Which refunds an order has.
+//! The refunds of an order.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use crate::{
     primitives::{OrderId, RefundId},
 };
 
-/// The ids of an order's refunds. Only read: it leads to their rows. One that is asked for in the
-/// same batch is missing here, and has its own turn later.
+/// The ids of an order's refunds, which lead to their rows. Read-only. A refund that is requested
+/// in the same batch is missing, and is handled later.
 #[derive(Debug)]
 pub(in crate::sharing) struct RefundsOf;
 

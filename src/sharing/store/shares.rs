@@ -48,7 +48,7 @@ pub(in crate::sharing) fn read_share(row: &MySqlRow) -> Result<PaymentShare, sql
             count: row.try_get(12)?,
             unsure: row.try_get::<i8, _>(13)? != 0,
             problem: row.try_get(14)?,
-            // Of a sharing only the code is stored.
+            // Only the code is stored for a sharing.
             detail: None,
             next_at: row.try_get(15)?,
         },
@@ -150,7 +150,7 @@ fn update(share: &PaymentShare, expected: u32) -> Sql {
     sql
 }
 
-/// The last ten columns, with what `between` writes before the second and the following.
+/// Writes the last ten columns; `between` writes what stands before each but the first.
 fn may_change(sql: &mut Sql, share: &PaymentShare, between: impl Fn(&mut Sql, usize)) {
     sql.option(share.state.release(), |sql, id| {
         sql.bytes(id.bytes());

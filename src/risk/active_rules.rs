@@ -1,11 +1,11 @@
 //! The rules in force, and how they are replaced.
 //!
-//! A rule set is first parsed, then stored, then swapped in: at every instant there is one whole
-//! set in force, and a decision never names a number that is not in `risk_rule_sets`. A failure
-//! before the swap leaves the old set in force, also over a restart: a process that finds a file
-//! with mistakes at its start takes the set that was in force last, and fails to start only where
-//! there never was one. A process that dies half-way leaves a stored set that nobody uses. Loading
-//! is one at a time in a process (a lock); processes do not wait for each other.
+//! A rule set is parsed, then stored, then swapped in: at every instant one whole set is in force,
+//! and a decision never names a number that is not in `risk_rule_sets`. A failure before the swap
+//! leaves the old set in force. This holds over a restart: a process that finds an invalid file at
+//! its start uses the set that was in force last, and fails to start only if there never was one. A
+//! process that dies half-way leaves a stored set that is not used. A lock serialises loading
+//! within a process; processes do not wait for each other.
 
 use std::{
     collections::HashMap,

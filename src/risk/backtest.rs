@@ -1,16 +1,15 @@
 //! Backtests: what other rules would have decided about activities whose decisions are stored.
 //!
-//! A stored decision has the facts and what the counters said then. Numbers that the new rules ask
-//! for and the old ones did not are counted again from the stored decisions themselves: of every
-//! activity that was done, and of every one that rules stopped; so a backtest begins to read one
-//! window before the time that it judges. What the rules did to the world is not played: whoever
-//! would have been stopped goes on here as they did then.
+//! A stored decision has the facts and the counter values. Counters that only the new rules use are
+//! counted again from the stored decisions: of every activity that was done, and of every one that
+//! rules stopped. So a backtest reads from one window before the time that it judges. It does not
+//! simulate consequences: a customer whom the new rules would have stopped continues as in reality.
 //!
-//! Counted again, a number is what the counters said then ([`Backtest::recounting`] proves it): a
-//! decision is stored where an activity is done and where one is stopped, and counters count the
-//! one and not the other. What differs is what nobody stores: times are those of the database and
-//! not Redis's, so an activity at the edge of a twelfth of a window may fall to its other side; and
-//! counters of attempts also count what the books refused, of which there is no decision.
+//! Recounted values equal the stored ones ([`Backtest::recounting`] checks it), since a decision is
+//! stored for activities that are done and for those that are stopped, and counters count the
+//! former only. Two differences remain: times are those of the database and not of Redis, so an
+//! activity at the edge of a twelfth of a window may fall on its other side; and counters of
+//! attempts also count operations that were refused, for which no decision is stored.
 
 use std::collections::BTreeMap;
 

@@ -1,17 +1,16 @@
-//! What counters are called in Redis, and what they are called to people.
+//! Names of counters in Redis, and their descriptions for people.
 //!
 //! ```text
 //! zf:risk:{<subject>}:s<stage>   string:     all that a subject adds up at activities of that stage, over all windows
 //! zf:risk:{<subject>}:<name>     sorted set: what it has met within the window
 //! ```
 //!
-//! A subject and a member of a set are the first 64 bits of a SHA-256, in which the tenant is
-//! included: neither an address nor a device stands in Redis as it is, and no tenant counts what
-//! another does. (Who reads Redis and tries every IPv4 address finds them: Redis is as private as
-//! the database.) The name of a counter is made of its definition alone, so that rules can be
-//! edited, reordered and reloaded without forgetting what was counted, and processes with different
-//! files share what is the same in both. Braces are a cluster's hash tag: what concerns one subject
-//! is on one server.
+//! A subject and a member of a set are the first 64 bits of a SHA-256 that includes the tenant:
+//! neither addresses nor devices are in Redis in plain text, and tenants do not share counts.
+//! (Whoever can read Redis can find IPv4 addresses by trying all of them: Redis must be as private
+//! as the database.) The name of a counter depends on its definition alone, so that rules can be
+//! edited, reordered and reloaded without losing counts, and processes with different files share
+//! equal counters. The braces are a cluster's hash tag: all keys of a subject are on one server.
 
 use std::{cell::OnceCell, net::IpAddr};
 

@@ -1,4 +1,5 @@
-//! Decisions as they were stored, for people and for stages that build on earlier ones.
+//! Reads of the stored decisions on one activity, for people and for stages that build on earlier
+//! ones.
 
 use sqlx::{Row as _, mysql::MySqlRow};
 

@@ -1,4 +1,4 @@
-//! Decisions as they were stored, for people.
+//! Lists of stored decisions, for people.
 
 use std::{fmt, str::FromStr};
 

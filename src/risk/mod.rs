@@ -17,15 +17,15 @@
 //!
 //! # The file
 //!
-//! `risk-rules.yaml`. Risk officers read and change it; its comments are the manual of the language
-//! and are tested. The reader (`file/`) reports all mistakes at once, with line and column, also
-//! those inside expressions, and returns a set only for a file without mistakes.
-//! `zhangfang risk check` does this without a service.
+//! Risk officers read and change `risk-rules.yaml`; its comments are the manual of the language and
+//! are tested. The reader (`file/`) reports all mistakes at once, with line and column, also those
+//! inside expressions, and returns a set only for a file without mistakes. `zhangfang risk check`
+//! does this without a service.
 //!
 //! Expressions are CEL, a public language without unbounded loops, reduced to what rules need and
 //! checked at load: known names, types, whole numbers, no loops, bounded length and depth. The
-//! parser is a crate's and its input may be hostile, so it runs on a thread with a large stack, and
-//! a panic in it is reported as a mistake of the file.
+//! parser is a third-party crate and its input may be hostile, so it runs on a thread with a large
+//! stack, and a panic in it is reported as a mistake of the file.
 //!
 //! # Stages and actions
 //!
@@ -75,15 +75,15 @@
 //!
 //! # What is counted
 //!
-//! Activities that are done. A repeated request is the same activity: its idempotency key is looked
-//! up before risk is asked, and two concurrent requests with one key have the same [`ActivityKey`].
-//! An activity is counted when it is evaluated, so that of eleven at once each sees another number;
-//! when it turns out not to be done, because a rule stopped it or the operation was refused, the
-//! count is reverted ([`Evaluation::conclude`]; `counters.rs` says what happens when a process dies
-//! in between). So the counters agree with the stored decisions, and a [`Backtest`] that counts
-//! again finds the same numbers. Counters with `attempts` also count activities that were not done.
-//! A counter of credited points says whether it counts those of payments, of back ends or both
-//! ([`ActivityFilter`]).
+//! Activities are counted if they are done. A repeated request is the same activity: its
+//! idempotency key is looked up before risk is asked, and two concurrent requests with one key have
+//! the same [`ActivityKey`]. An activity is counted when it is evaluated, so that each of eleven
+//! concurrent ones sees another number; when it turns out not to be done, because a rule stopped it
+//! or the operation was refused, the count is reverted ([`Evaluation::conclude`]; `counters.rs`
+//! says what happens when a process dies in between). So the counters agree with the stored
+//! decisions, and a [`Backtest`] that counts again finds the same numbers. Counters with `attempts`
+//! also count activities that were not done. A counter of credited points says whether it counts
+//! those of payments, of back ends or both ([`ActivityFilter`]).
 //!
 //! # Cost
 //!
@@ -94,13 +94,13 @@
 //!
 //! # What is stored
 //!
-//! `risk_decisions`, by the operation that does the activity and in its commit, so that there is
-//! never one without the other. Its id is derived from the activity and the stage, so there is one.
-//! The row has the set's number, the facts, the counter values and all rules that fired; the set's
-//! text is stored once. Facts hold personal data and go nowhere else: `Debug` shows neither them
-//! nor the members of lists. A review is a row of `risk_reviews` ([`ReviewRow`]) until a person or
-//! the time-out decides. The points are a pending entry meanwhile; `payments::review` posts or
-//! voids it.
+//! A decision is stored in `risk_decisions` by the operation that does the activity and in its
+//! commit, so that neither exists without the other. Its id is derived from the activity and the
+//! stage, so there is one. The row has the set's number, the facts, the counter values and all
+//! rules that fired; the set's text is stored once. Facts hold personal data and are stored nowhere
+//! else: `Debug` shows neither them nor the members of lists. A review is a row of `risk_reviews`
+//! ([`ReviewRow`]) until a person or the time-out decides. The points are a pending entry
+//! meanwhile; `payments::review` posts or voids it.
 //!
 //! Tables owned: `risk_decisions`, `risk_reviews`, `risk_rule_sets`, `risk_rules_in_force`,
 //! `risk_challenges`.

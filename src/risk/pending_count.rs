@@ -1,4 +1,4 @@
-//! Counts of an activity of which it is not known yet whether it is done.
+//! The counts of an activity while it is not known whether it is done.
 
 use std::{
     fmt,

@@ -1,8 +1,8 @@
-//! Counters in memory, for backtests: the value that a counter would have had, from stored
+//! Counters in memory, for backtests: compute the value that a counter would have had from stored
 //! activities.
 //!
-//! The windows are cut as in Redis, so that both say the same; only the clock is that of the
-//! activities.
+//! Windows have the buckets that they have in Redis, so that both give equal values; the clock is
+//! that of the activities.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -1,4 +1,4 @@
-//! `risk_reviews`.
+//! Every statement on `risk_reviews`.
 
 use sqlx::{Row as _, mysql::MySqlRow};
 

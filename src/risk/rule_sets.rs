@@ -1,9 +1,9 @@
-//! Every rule set that was ever in force, by number.
+//! The rule sets that were ever in force, by number.
 //!
-//! `risk_rule_sets` is keyed by the hash of the text: whoever loads a text, and however often, it
-//! has one number. So processes with the same file agree without talking to each other, and a file
-//! that is put back has its old number again. Rows are inserted and read, never changed.
-//! `risk_rules_in_force` says which of them a process put in force last.
+//! `risk_rule_sets` is keyed by the hash of the text, so a text has one number, however often and
+//! by whichever process it is loaded: processes with the same file agree without coordination, and
+//! a file that is restored gets its old number. Rows are inserted and read, never changed.
+//! `risk_rules_in_force` says which set a process put in force last.
 
 use sqlx::{FromRow, MySqlConnection};
 

@@ -1,10 +1,10 @@
-//! The rule file, and how a change of it is noticed.
+//! The rule file and the detection of changes.
 //!
-//! Twice a second the file is looked at (which one it is, its size and times), and read only when
-//! that has changed and is the same as half a second ago: a file that is being written is left
-//! alone until it rests, since half of it might be a sound file with half of the rules. So a change
-//! is in force within about a second. A refused file is not read again until it changes, so its
-//! mistakes are logged once. One that cannot be read is tried again.
+//! The file's identity, size and times are checked twice a second. It is read when they have
+//! changed and then stayed the same for half a second: a file that is being written might be valid
+//! with half of its rules. So a change is in force within about a second. A refused file is not
+//! read again until it changes, so its mistakes are logged once. A file that cannot be read is
+//! tried again.
 
 use std::{
     fs, io,

@@ -1,15 +1,15 @@
-//! Decisions as they are stored.
+//! The stored form of decisions.
 //!
 //! # Form
 //!
-//! A byte that says which form it is ([`FORMAT`]), then the decision in postcard. A decision that
-//! gains a field becomes another form, and [`unpack`] goes on reading the old one.
+//! A format number ([`FORMAT`]), then the decision in postcard. A change of the decision gets a new
+//! format, and [`unpack`] still reads the old one.
 //!
-//! What is packed fits into its column ([`PACKED_MAX`]) whatever a rule file says: at most 200
-//! rules with ids of 40 bytes can fire and 64 counters speak, which leaves room for a few words of
-//! each reason. Where many rules fire with long reasons, all are cut to the same length. Whatever
-//! else were too long or could not be packed fails the operation that wants to store it, and no
-//! other of its batch.
+//! A packed decision fits into its column ([`PACKED_MAX`]) whatever the rule file: at most 200
+//! rules with ids of 40 bytes can fire and 64 counters have values, which leaves room for a few
+//! words of each reason. If there is too little room for the reasons, all are cut to the same
+//! length. Anything else that is too long or cannot be packed fails the operation that stores it,
+//! and no other of its batch.
 
 use std::{fmt, sync::Arc};
 

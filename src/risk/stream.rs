@@ -1,4 +1,4 @@
-//! Decisions in the order of their time, page by page: for judging them again.
+//! Reads stored decisions page by page, in the order of their time, for backtests.
 
 use sqlx::Row as _;
 

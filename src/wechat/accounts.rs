@@ -1,10 +1,8 @@
-//! The merchant accounts of all tenants: one that they share, and those of tenants who have their
-//! own.
+//! WeChat merchant accounts: one that tenants share, and those of tenants with their own.
 //!
-//! Which account is a tenant's is asked for by every payment and every callback, so it is looked up
-//! in memory: a map from tenant to account, replaced as a whole when it changes. Files are named by
-//! the tenants' codes; whoever knows the tenants says which number has which code
-//! ([`WechatAccounts::assign`]).
+//! Every payment and every callback looks up its tenant's account, so the lookup is in memory: a
+//! map from tenant to account, which is replaced as a whole. Files are named by the tenants' codes;
+//! the caller, who knows the tenants, maps codes to numbers ([`WechatAccounts::assign`]).
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,4 +1,4 @@
-//! What an answer means (§11).
+//! Turns answers into outcomes (§11).
 //!
 //! | HTTP | code | means | trouble, if unknown |
 //! |---|---|---|---|

@@ -1,9 +1,9 @@
-//! Bills: applied for, downloaded, checked, read (§6).
+//! Requests, downloads and checks bills (§6).
 //!
-//! WeChat makes a day's bill the next morning (ask after ten o'clock in Beijing) and hands out an
-//! address that lives for minutes. The file is the one answer that WeChat does not sign; the signed
-//! answer before it states its SHA-1, taken over the file before compression. Our signature goes to
-//! our own hosts only, whatever address we are given.
+//! WeChat makes a day's bill the next morning (available from ten o'clock in Beijing) and returns
+//! an address that is valid for minutes. The file is the only answer that WeChat does not sign; the
+//! signed answer before it states the SHA-1 of the uncompressed file. We sign requests to our
+//! configured hosts only, whatever address is returned.
 
 use std::io::Read as _;
 

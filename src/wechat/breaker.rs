@@ -1,13 +1,13 @@
-//! Circuit breakers: whoever has not answered for a while is left alone for a moment.
+//! Circuit breakers: a host that does not answer is not called for a while.
 //!
-//! A WeChat that is down answers nothing quickly, and callers who wait for it hold their own
-//! callers up. After [`FAILURES_MAX`] attempts in a row that failed (no connection, time-out, 5xx,
-//! an answer that cannot be verified), the circuit opens: for [`OPEN_FOR`] nothing is sent, and
-//! calls have an unknown outcome at once, which is what they would have had later. Then one attempt
-//! goes through to see; its success closes the circuit, its failure opens it again.
+//! Callers that wait for a host that is down delay their own callers. After [`FAILURES_MAX`] failed
+//! attempts in a row (no connection, time-out, 5xx, an answer that cannot be verified) the circuit
+//! opens: for [`OPEN_FOR`] nothing is sent, and calls have an unknown outcome at once instead of
+//! after a time-out. Then one attempt is sent; its success closes the circuit, its failure opens it
+//! again.
 //!
-//! There is one per account, host and class of call: bills that time out do not stop payments. What
-//! WeChat sends to us never passes here.
+//! There is one circuit per account, host and class of call, so bills that time out do not stop
+//! payments. Callbacks from WeChat do not pass here.
 
 use crate::primitives::coded;
 

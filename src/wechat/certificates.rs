@@ -1,13 +1,14 @@
 //! Platform certificates 平台证书, fetched from WeChat (§2.3).
 //!
-//! WeChat's older key comes as a certificate that lives for five years and is renewed shortly
-//! before; `GET /v3/certificates` lists those in force, encrypted under the `APIv3` key. They are
-//! fetched at start, every twelve hours, and when something was signed by one that we do not know,
-//! then at most once a minute: anybody can make serial numbers up, and must not make us call.
+//! WeChat's older kind of key is a certificate that is valid for five years and renewed shortly
+//! before its end. `GET /v3/certificates` lists those in force, encrypted under the `APIv3` key.
+//! They are fetched at start, every twelve hours, and when a message is signed by an unknown one,
+//! then at most once a minute: anybody can send an unknown serial number, and must not be able to
+//! make us call.
 //!
 //! The first answer is signed by a certificate that only the answer itself contains. So this is the
-//! one body that is opened before its signature is looked at: that it decrypts proves that whoever
-//! wrote it has our `APIv3` key, and its signature must then hold under a certificate from it.
+//! only body that is decrypted before its signature is verified. Decryption proves that the sender
+//! has our `APIv3` key, and the signature must then verify under a certificate from the body.
 
 use std::sync::{Mutex, PoisonError};
 

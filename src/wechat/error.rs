@@ -1,4 +1,4 @@
-//! Why WeChat cannot be talked to at all. Found at start; each sentence names the setting.
+//! Errors in the settings and keys for WeChat, found at start. Each message names the setting.
 
 use std::path::PathBuf;
 

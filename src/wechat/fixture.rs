@@ -1,5 +1,5 @@
-//! A WeChat made of freshly generated keys, for tests. It signs and encrypts with aws-lc-rs;
-//! `tests.rs` lets the SDK check that.
+//! A WeChat with freshly generated keys, for tests. It signs and encrypts with aws-lc-rs;
+//! `tests.rs` checks that with the SDK.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,8 +1,8 @@
-//! Where WeChat Pay is: a host, and one in another city that stands in for it (§0).
+//! The hosts of WeChat Pay: a main host, and a backup in another city (§0).
 //!
-//! The host is not part of any signature, so standing in is sending again. The stand-in is asked
-//! after the first host could not be connected to or said 502 or 503, and for [`AVOIDED_FOR`] after
-//! that, so that not every call tries the dead one first.
+//! The host is not part of any signature, so the same request can be sent to the backup. The backup
+//! is used when the main host cannot be connected to or answers 502 or 503, and for [`AVOIDED_FOR`]
+//! after that, so that not every call tries the failed host first.
 
 use crate::primitives::coded;
 

@@ -1,9 +1,9 @@
 //! The keys in force. Everything that signs, verifies or decrypts takes them from here, so that
-//! they can be exchanged while the service runs.
+//! they can be replaced while the service runs.
 //!
-//! Reading is one atomic load and waits for nobody. Whoever has taken the keys keeps them until
-//! done: a request is signed, and personal data in it encrypted, under one set. A replacement is
-//! complete before it is in force; a broken one changes nothing and is told once.
+//! Reading is one atomic load and never blocks. A caller keeps the keys that it has taken until it
+//! is done, so a request is signed, and personal data in it encrypted, under one set. A new set is
+//! complete before it is in force; an invalid one changes nothing and is reported once.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,

@@ -1,5 +1,5 @@
-//! Keys, parsed once: ours, which sign; WeChat's, which verify and which personal data is encrypted
-//! to; the `APIv3` keys, which open callbacks.
+//! Keys, parsed once: our own for signing; WeChat's for verifying and for encrypting personal data;
+//! the `APIv3` keys for decrypting callbacks.
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},

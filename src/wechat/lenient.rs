@@ -1,10 +1,10 @@
-//! Reading what WeChat writes for what it means, and no more strictly than that.
+//! Lenient deserialisation of what WeChat sends.
 //!
-//! What a state makes meaningful must be there and of its form, or the whole is not understood. The
-//! rest may be missing, `null`, empty or of another form: an unpaid order has come with an `amount`
-//! without `total`, with an empty `success_time`, with a `payer` that is `null`. Whether a member
-//! is meaningful only the state says, so such members are read as *perhaps*, and whoever reads the
-//! state asks for those that it needs.
+//! Members that are meaningful in a state must be present and well-formed, or the whole message is
+//! rejected. Other members may be missing, `null`, empty or of another form: WeChat has sent unpaid
+//! orders with an `amount` without `total`, with an empty `success_time`, and with a `payer` of
+//! `null`. Since only the state says which members are meaningful, they are read as optional, and
+//! the code that reads the state requires those that it needs.
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;

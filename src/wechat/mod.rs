@@ -1,35 +1,35 @@
-//! WeChat, behind the ports that the business asks for: [`WechatChannel`] is
-//! `payments::PaymentChannel` and `sharing::SharingChannel`, [`WechatAccounts`] has one per
-//! merchant account and is `PaymentChannels` and `SharingChannels`, [`MiniProgram`] is
-//! `auth::WechatLogin`, `deliveries::Notifier` and `merchants::MiniProgramCodes`.
+//! The adapters for WeChat: [`WechatChannel`] implements `payments::PaymentChannel` and
+//! `sharing::SharingChannel`; [`WechatAccounts`] has one per merchant account and implements
+//! `PaymentChannels` and `SharingChannels`; [`MiniProgram`] implements `auth::WechatLogin`,
+//! `deliveries::Notifier` and `merchants::MiniProgramCodes`.
 //!
 //! # The protocol
 //!
-//! WeChat Pay v3 is JSON over https. What makes it trustworthy is not TLS but signatures in both
-//! directions.
+//! WeChat Pay v3 is JSON over https, with signatures in both directions, on which its trust rests
+//! rather than on TLS.
 //!
-//! **We sign** (§1) every request with the private key of our API certificate (商户API证书): RSA
-//! with SHA-256 over method, path with query, time, a nonce and the body, each followed by a line
-//! feed. `Authorization` carries the signature, our merchant number and the certificate's serial
-//! number. The host is not signed, so the same call can go to another one. The same key signs the
-//! arguments of `wx.requestPayment`. (`signature`, `keys`)
+//! **We sign** (§1) every request with the private key of our API certificate (商户API证书): RSA with
+//! SHA-256 over method, path with query, time, a nonce and the body, each followed by a line feed.
+//! `Authorization` carries the signature, our merchant number and the certificate's serial number.
+//! The host is not signed, so a request can go to either host. The same key signs the arguments of
+//! `wx.requestPayment`. (`signature`, `keys`)
 //!
-//! **WeChat signs** (§2) its answers and its callbacks: time, nonce and body, each followed by a
-//! line feed, in four headers. Times more than five minutes away are refused, either way.
+//! **WeChat signs** (§2) its answers and callbacks: time, nonce and body, each followed by a line
+//! feed, in four headers. Times more than five minutes away are refused in both directions.
 //! `Wechatpay-Serial` names the key: a public key 微信支付公钥 (`PUB_KEY_ID_..`) or a platform
-//! certificate 平台证书 (40 hex digits). While WeChat moves a merchant from the second to the
-//! first, both occur in any order, so both are held at once; our own `Wechatpay-Serial` on every
-//! request asks for the one that we prefer. Certificates can be fetched (`certificates`). Now and
-//! then WeChat signs wrongly on purpose (`WECHATPAY/SIGNTEST/`): such a callback is refused and
-//! comes again, such an answer is not accepted.
+//! certificate 平台证书 (40 hex digits). While WeChat moves a merchant from certificates to the public
+//! key, both occur in any order, so both are held at once; our own `Wechatpay-Serial` on every
+//! request asks for the one that we prefer. Certificates can be fetched (`certificates`). WeChat
+//! sometimes sends wrong signatures on purpose (`WECHATPAY/SIGNTEST/`): such a callback is refused
+//! and is sent again, and such an answer is not accepted.
 //!
-//! **Secrets inside** have two more keys. Callbacks and certificates are encrypted by WeChat under
-//! the `APIv3` key that we have agreed on (AES-256-GCM, §12.3); the one before is held while
-//! callbacks under it may still come. Names and card numbers are encrypted by us to WeChat's key
-//! (RSA-OAEP, §2.2), whose serial number then must be the one that the request names.
+//! **Encryption** uses two more keys. WeChat encrypts callbacks and certificates under the agreed
+//! `APIv3` key (AES-256-GCM, §12.3); the previous one is held while callbacks under it may still
+//! arrive. We encrypt names and card numbers to WeChat's key (RSA-OAEP, §2.2), whose serial number
+//! the request must then name.
 //!
-//! **Keys change** without a restart (`key_ring`): files are looked at every few seconds, a set of
-//! keys is exchanged as a whole, a broken file changes nothing.
+//! **Keys are replaced** without a restart (`key_ring`): the files are checked every few seconds, a
+//! set of keys is exchanged as a whole, and an invalid file changes nothing.
 //!
 //! # Calls
 //!
@@ -62,32 +62,30 @@
 //!
 //! # Outcomes and repeats
 //!
-//! `answer` turns a status, a signature and a body into done, refused or unknown; `retry` says what
-//! is asked again and when; `hosts` turns to WeChat's other city; `breaker` leaves alone who does
-//! not answer. A call lasts twelve seconds at most (a bill's file two minutes), an attempt five.
-//! After that the outcome is unknown, and the caller asks again, with the same number, when it
-//! thinks fit.
+//! `answer` turns a status, a signature and a body into done, refused or unknown; `retry` decides
+//! about repeats; `hosts` switches to the backup host; `breaker` stops calls to a host that does
+//! not answer. A call takes twelve seconds at most (a bill's file two minutes), an attempt five.
+//! After that the outcome is unknown, and the caller repeats the call later with the same number.
 //!
 //! # Rules
 //!
-//! The transport is our own. `wechat-pay-rust-sdk`, the crate that the product names, does not
-//! verify answers, ignores the HTTP status (a 400 comes back as `Ok`, an accepted refund as an
-//! error), has no partner mode, no query and no public-key mode, and parses keys at every call (2.4
-//! ms a signature). It is used for what it does soundly, platform certificates, and as the second
-//! opinion on our signatures and decryption in tests; all of that in `sdk.rs`.
+//! The transport is our own. `wechat-pay-rust-sdk` does not verify answers, ignores the HTTP status
+//! (a 400 is returned as `Ok`, an accepted refund as an error), has no partner mode, no queries and
+//! no public-key mode, and parses keys at every call (2.4 ms a signature). It is used only for
+//! platform certificates, and in tests to check our signatures and decryption; all of that is in
+//! `sdk.rs`.
 //!
 //! Three rules hold everywhere here:
 //!
-//! - **Verify, then parse.** The signature covers the raw bytes. Nothing is read out of a body that
-//!   has not been verified, except the reason of a refusal (4xx), which proxies send unsigned and
-//!   which cannot make us assume that something happened. Two answers prove themselves otherwise: a
-//!   bill's file by the hash that a signed answer stated, the first certificates by the key that is
-//!   in them.
-//! - **Three outcomes.** What is not verified as done and not refused is unknown: a time-out, a
-//!   reset, 202, 5xx, an unsigned or undecodable 200, a wrong signature, a signed answer about
-//!   another order than was asked about.
-//! - **Nothing secret is printed.** Keys have no useful `Debug`, and URLs that carry a secret (the
-//!   login's, a bill's) are never logged.
+//! - **Verify, then parse.** The signature covers the raw bytes. Nothing is read from an unverified
+//!   body, except the reason of a refusal (4xx), which proxies send unsigned and which cannot make
+//!   us assume that something happened. Two answers are verified otherwise: a bill's file by the
+//!   hash in a signed answer, and the first certificates by the key that they contain.
+//! - **Three outcomes.** Everything that is neither verified as done nor refused is unknown: a
+//!   time-out, a reset, 202, 5xx, an unsigned or undecodable 200, a wrong signature, a signed
+//!   answer about another order.
+//! - **Nothing secret is printed.** `Debug` of keys shows nothing, and URLs that carry a secret (of
+//!   the login, of a bill) are never logged.
 //!
 //! Sections (§) are those of `docs/wechat-pay.md`.
 

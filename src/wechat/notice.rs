@@ -1,10 +1,9 @@
-//! Callbacks (§12): verify, open, read. The hot path of the service.
+//! Callbacks (§12): verified, decrypted and parsed. This is the hot path of the service.
 //!
-//! Nothing is copied that is not kept: the signature is taken over the bytes where they lie, the
-//! envelope borrows from them, the content is decrypted in place, and only what the notice carries
-//! away is allocated.
+//! Copies are avoided: the signature is verified over the bytes as received, the envelope borrows
+//! from them, the content is decrypted in place, and only what the notice keeps is allocated.
 //!
-//! What a callback is about is told by three things together, because no two suffice (§12.2):
+//! The kind of a callback follows from three values together, since no two suffice (§12.2):
 //!
 //! | `event_type` | `original_type` | merchant numbers in the content | is |
 //! |---|---|---|---|
@@ -14,8 +13,8 @@
 //! | `TRANSACTION.SUCCESS` | `profitsharing` | | shared money: for its receiver |
 //! | `REFUND.SUCCESS`, `.ABNORMAL`, `.CLOSED` | `refund` | as above | the end of a refund |
 //!
-//! What is verified and not for an account of our mode is [`NoticeBody::Other`]: WeChat must not
-//! send it again and again.
+//! A verified callback that is not for an account of our mode is [`NoticeBody::Other`], which is
+//! accepted so that WeChat does not repeat it.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Orders: made payable, looked up, closed (§3, §4, §7).
+//! Orders: prepay, query and close (§3, §4, §7).
 
 use serde::{Deserialize, Serialize};
 use time::{format_description::BorrowedFormatItem, macros::format_description, macros::offset};

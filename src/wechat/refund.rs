@@ -1,5 +1,4 @@
-//! A refund in WeChat's words: the plain text of a callback and the answer to a call or a query
-//! (§5, §12.4).
+//! A refund as WeChat states it: in callbacks, and in answers to calls and queries (§5, §12.4).
 
 use serde::Deserialize;
 

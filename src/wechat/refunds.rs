@@ -1,8 +1,8 @@
-//! Refunds: asked for, looked up, sent elsewhere (§5).
+//! Refunds: requested, queried and redirected (§5).
 //!
-//! The same number is the same refund: it happens once, however often it is asked for, and a failed
-//! one is tried again under it. What WeChat answers is that the refund was taken; whether the money
-//! arrived is told by a query or a callback.
+//! A number identifies a refund: it is made once, however often it is requested, and a failed one
+//! is tried again under its number. WeChat's answer says that the request was accepted; whether the
+//! money arrived is stated by a query or a callback.
 
 use serde::Serialize;
 

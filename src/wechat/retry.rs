@@ -1,11 +1,10 @@
-//! When a call is made again, and how long to wait before.
+//! Decides whether and when a call is repeated.
 //!
-//! Asking again does no harm, so what only reads is repeated whatever went wrong. What changes
-//! something is repeated only when WeChat knows it by its number (the same order, refund or share
-//! with the same parameters happens once) and nothing but the transport failed: a wrong signature
-//! under an answer is met by a query, not by the same request. Waits grow and are spread, so that
-//! callers who failed together do not come back together. However many repeats are left, a call
-//! ends at its deadline.
+//! Calls that only read are repeated after any failure. Calls that change something are repeated
+//! only if WeChat identifies them by their number (the same order, refund or share with the same
+//! parameters is made once) and only the transport failed: after an answer with a wrong signature
+//! the caller queries instead. Waits grow and are randomised, so that callers that failed together
+//! do not retry together. A call ends at its deadline, however many repeats are left.
 
 use std::time::Duration;
 

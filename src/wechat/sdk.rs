@@ -1,8 +1,8 @@
-//! The one file that knows `wechat-pay-rust-sdk`: platform certificates, and in tests a second
-//! opinion from code that shares none with ours.
+//! The only file that uses `wechat-pay-rust-sdk`: for platform certificates, and in tests to check
+//! ours against independent code.
 //!
-//! The crate's HTTP half, its callback models and its `Debug` (which prints keys) are not for use:
-//! see the module above.
+//! The crate's HTTP client, its callback models and its `Debug` (which prints keys) must not be
+//! used: see the module docs of `wechat`.
 
 use wechat_pay_rust_sdk::util::{x509_is_valid, x509_to_pem};
 use x509_parser::{parse_x509_certificate, pem::Pem};

@@ -1,7 +1,7 @@
 //! Profit sharing 分账, behind `sharing::SharingChannel` (§8).
 //!
-//! A share, a release and a return each have a number of ours, under which they happen once. That a
-//! share is finished says nothing of its success: each receiver's part has a result of its own.
+//! A share, a release and a return each have a number of ours, under which they happen once. A
+//! finished share need not have succeeded: each receiver's part has its own result.
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,4 @@
-//! The two signed messages: what we send (§1) and what WeChat sends (§2), answers and callbacks
-//! alike.
+//! The signed messages: our requests (§1), and WeChat's answers and callbacks (§2).
 
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};

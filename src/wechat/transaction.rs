@@ -1,4 +1,4 @@
-//! An order in WeChat's words: the plain text of a callback and the answer to a query (§4, §12.4).
+//! An order as WeChat states it: in callbacks and in answers to queries (§4, §12.4).
 
 use std::borrow::Cow;
 

@@ -1,8 +1,8 @@
-//! Signed calls to WeChat Pay and proven answers.
+//! Signed calls to WeChat Pay and verified answers.
 //!
-//! A call is one intention; it is signed, sent and judged once per attempt ([`RetryPolicy`] says
-//! how often), at one of two [`Hosts`], past a [`Breakers`] circuit. `Request-ID` is what WeChat's
-//! support asks for first: it is in the span of the call and in its log line.
+//! A call is signed, sent and judged once per attempt ([`RetryPolicy`] says how often), at one of
+//! two [`Hosts`], unless a [`Breakers`] circuit is open. `Request-ID` is what WeChat's support asks
+//! for first: it is in the span of the call and in its log line.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Stopping an activity, or asking for an answered challenge before it goes on.
+//! Stops an activity, or requires an answered challenge before it continues.
 
 use super::{
     super::{Action, ActivityKey, Evaluation, Risk},

@@ -1,4 +1,4 @@
-//! The kinds of conditions, each a block of its own in the file.
+//! Conditions: each kind is a block of its own in the file.
 
 use std::{ops::RangeInclusive, sync::Arc};
 

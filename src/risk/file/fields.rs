@@ -1,4 +1,4 @@
-//! Taking a block of fields apart.
+//! Reads the fields of a block.
 
 use super::{
     hints,

@@ -1,7 +1,7 @@
-//! What a person probably did who wrote what cannot be read.
+//! Hints for mistakes that the YAML parser reports.
 //!
-//! Parsers say which token they would rather have seen. Whoever writes rules wants to know about
-//! indentation, the keyboard, and quotes.
+//! A parser names the token that it expected; these hints speak of indentation, keyboard layout and
+//! quotes instead.
 
 use super::mistake::Position;
 

@@ -1,4 +1,4 @@
-//! What is wrong with a rule file, and where.
+//! The mistakes of a rule file and their positions.
 
 use std::fmt;
 

@@ -1,15 +1,13 @@
-//! The rule file as people write it: YAML in, a [`RuleSet`] or everything that is wrong with it
-//! out.
+//! The reader of the rule file: YAML in, a [`RuleSet`] or all mistakes out.
 //!
-//! The language is explained where it is used, in the comments of `risk-rules.yaml`. It is read in
-//! two steps: the text becomes a tree that knows its places (`node.rs`), and one reader for each
-//! kind of block takes the tree apart. A reader that finds a mistake writes it down and goes on; a
-//! file with one mistake makes no rule set.
+//! The comments of `risk-rules.yaml` explain the language. It is read in two steps: the text
+//! becomes a tree with positions (`node.rs`), and a reader for each kind of block reads the tree. A
+//! reader that finds a mistake records it and continues; a file with a mistake makes no rule set.
 //!
 //! A file may come from anybody who may write the disk or call the API, so everything about it is
-//! bounded: its length, depth, rules, counters, lists, how far back a counter remembers, how long
-//! an expression is. Reading is done on a thread with a large stack, and whatever might go wrong
-//! there is a mistake of the file.
+//! bounded: its length and depth, the numbers of rules, counters and lists, the windows of
+//! counters, and the length of expressions. It is read on a thread with a large stack, and a panic
+//! there is reported as a mistake of the file.
 
 mod conditions;
 mod counter;

@@ -1,10 +1,10 @@
-//! A YAML text as a tree in which everything knows its place.
+//! A YAML text as a tree whose nodes know their positions.
 //!
-//! The parser could fill our own structs, but it stops at the first mistake. So it fills this tree,
-//! which takes any shape, and the readers beside it take the tree apart and go on after a mistake.
+//! A parser that filled our own structs would stop at the first mistake. This tree takes any shape,
+//! and the readers beside it can continue after a mistake.
 //!
-//! What makes YAML dangerous is refused here, before there is a tree: anchors and aliases (with
-//! which a few lines become gigabytes), deep nesting, more than one document, very many nodes.
+//! Dangerous features of YAML are refused before there is a tree: anchors and aliases (by which a
+//! few lines become gigabytes), deep nesting, several documents, very many nodes.
 
 use serde::{
     Deserialize, Deserializer,

@@ -1,5 +1,5 @@
-//! Where in the file a character of a text is, so that a mistake inside an expression is shown
-//! where it was written.
+//! Maps characters of a text to positions in the file, so that mistakes inside an expression are
+//! shown at their place.
 
 use super::mistake::Position;
 

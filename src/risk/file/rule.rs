@@ -1,4 +1,4 @@
-//! `rules`: one after the other.
+//! The block `rules`.
 
 use std::collections::BTreeMap;
 

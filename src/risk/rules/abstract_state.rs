@@ -1,14 +1,13 @@
 //! The possible values of an activity's facts and counters: for `risk check`, which asks whether a
 //! rule can ever fire.
 //!
-//! An [`ActivityShape`] says which facts an activity of a stage has: who is known, what it is
-//! about. So it is known for each counter whether it has a subject. An [`AbstractState`] says which
-//! values numbers, texts and flags may have: an interval for each number, a set or the complement
-//! of a set for each text. Conditions narrow states (`narrow.rs`), and a rule that leaves no state
-//! of any shape can never fire.
+//! An [`ActivityShape`] says which facts an activity of a stage has, and hence which counters have
+//! a subject. An [`AbstractState`] says which values numbers, texts and flags may have: an interval
+//! for each number, a set or the complement of a set for each text. Conditions narrow states
+//! (`narrow.rs`), and a rule that leaves no state of any shape can never fire.
 //!
-//! A state may contain too much, since it does not know how numbers depend on each other (an hour
-//! has no more activities than a day), never too little: there is no warning about a rule that can
+//! A state may contain too much, since it ignores how numbers depend on each other (an hour has no
+//! more activities than a day), but never too little: no warning is given about a rule that can
 //! fire.
 
 use std::collections::{BTreeMap, BTreeSet};

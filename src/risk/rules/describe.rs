@@ -1,5 +1,5 @@
-//! Conditions and what they found, in words that a person of the tenant reads. Nothing here is
-//! personal: numbers, and names that the file gave.
+//! Descriptions of conditions and their findings, for a person of the tenant. They hold numbers and
+//! names from the file, and no personal data.
 
 use super::{
     condition::{Condition, Evidence, Threshold, TimeOfDay},

@@ -1,4 +1,4 @@
-//! Evaluating a rule set. Pure, so that a stored decision can be made again.
+//! Evaluates a rule set. Pure, so that a stored decision can be computed again.
 
 use super::{
     condition::{ConditionResult, Evidence},

@@ -1,8 +1,8 @@
 //! Expressions of rules: CEL, checked at load and bounded.
 //!
-//! The parser is fed at most [`CHARACTERS_MAX`] characters on a thread with a large stack (a long
-//! chain of operators nests deep), its tree is checked ([`super::typing`]) and refused if it is
-//! deep, so that evaluation needs little stack wherever it runs.
+//! The parser gets at most [`CHARACTERS_MAX`] characters, on a thread with a large stack, since a
+//! long chain of operators nests deeply. The tree is type-checked ([`super::typing`]) and refused
+//! if it is deep, so that evaluation needs little stack on any thread.
 
 use std::{
     cell::OnceCell,

@@ -1,4 +1,4 @@
-//! Lists of customers, merchants, devices or addresses, made to be searched.
+//! Lists of customers, merchants, devices or addresses, in a searchable form.
 
 use std::{
     collections::HashSet,

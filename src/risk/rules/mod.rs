@@ -1,4 +1,4 @@
-//! The rules, made to be evaluated: pure, cheap, without I/O.
+//! Rules in the form in which they are evaluated. Pure.
 
 mod abstract_state;
 mod condition;

@@ -1,10 +1,10 @@
-//! Narrows an [`AbstractState`] by a condition or an expression that is to hold.
+//! Narrows an [`AbstractState`] by a condition or an expression that must hold.
 //!
 //! Numbers are narrowed by intervals: a comparison of sums of known numbers narrows each of them by
-//! what the others may be. `&&` narrows one after the other; of `||` each side is a state of its
-//! own, up to [`STATES_MAX`], and then the smallest state that covers them all. Nested choices
-//! would still multiply, so one rule takes at most [`STEPS_MAX`] steps; after that states are not
-//! narrowed any more.
+//! the possible values of the others. `&&` narrows by one side after the other. Each side of `||`
+//! is a state of its own, up to [`STATES_MAX`]; beyond that the smallest state that covers them all
+//! is used. Nested choices would still multiply, so one rule takes at most [`STEPS_MAX`] steps;
+//! after that states are not narrowed any more.
 
 use cel::{
     IdedExpr,

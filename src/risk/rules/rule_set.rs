@@ -1,4 +1,4 @@
-//! A rule file that is sound, made to be decided by.
+//! A valid rule file in the form in which it is evaluated.
 
 use std::{collections::BTreeMap, fmt};
 

@@ -1,4 +1,4 @@
-//! What holds for the whole file.
+//! Settings of the whole file.
 
 use std::fmt;
 

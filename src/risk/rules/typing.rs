@@ -1,9 +1,9 @@
-//! The types of an expression, checked before it is ever run.
+//! Type-checks expressions at load.
 //!
-//! CEL finds out while it runs that a name is unknown or that text is compared with a number, and
-//! then says so with an error. A rule that errs is no rule, so all of it is found out at load. What
-//! is let through is the small part of the language that a rule needs: no fractions (money is
-//! whole), no maps, no loops. So running one takes time linear in its length.
+//! CEL reports an unknown name, or a comparison of text with a number, only when it runs. Since a
+//! rule that fails is useless, all of this is checked at load. Accepted is the small part of the
+//! language that rules need: no fractions (money is whole), no maps, no loops. So evaluation takes
+//! time linear in the length of the expression.
 
 use cel::{
     IdedExpr, Program,

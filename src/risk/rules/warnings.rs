@@ -1,4 +1,4 @@
-//! Warnings of `zhangfang risk check`: what is valid and probably not meant.
+//! Warnings of `zhangfang risk check` about rules that are valid but probably not meant.
 
 use std::{cell::Cell, collections::BTreeSet};
 

@@ -1,12 +1,11 @@
 //! Reading a bill's file (§6.5, §6.6).
 //!
 //! A bill is text: a line of column names, a line per trade or movement, a line with the names of
-//! sums, a line of sums. Names are bare and separated by commas. Every value begins with a
-//! backtick, so the separator of values is a comma and a backtick, and a comma or a quote inside a
-//! value means nothing. Nothing is escaped: what people typed may hold the separator itself. Such
-//! text stands in two columns side by side, and so the columns before them are counted from the
-//! front of the line, those after them from its back: whatever somebody calls a merchant, the
-//! amounts are found where they are.
+//! sums, and a line of sums. Names are bare and separated by commas. Every value begins with a
+//! backtick, so the separator of values is a comma and a backtick. Nothing is escaped, so text that
+//! people typed may contain the separator. Such text is in two adjacent columns; therefore the
+//! columns before them are counted from the front of the line and those after them from its end,
+//! and amounts are found whatever a merchant's name contains.
 //!
 //!
 //! ```text
@@ -16,15 +15,15 @@
 //! `1,`12.80,`0.00,…
 //! ```
 //!
-//! What columns there are depends on the kind of bill, on the account's age and on WeChat, so they
-//! are found by name. What may vary harmlessly does: a byte order mark, the line ends, columns that
-//! we do not know. Anything else that is not as it should be is an error with its line and column:
-//! a line that is skipped is money that nobody misses.
+//! The columns depend on the kind of bill, on the account's age and on WeChat, so they are found by
+//! name. Harmless variation is accepted: a byte order mark, either line ending, unknown columns.
+//! Everything else that is unexpected is an error with its line and column, since a skipped line
+//! would be missing money.
 //!
-//! What the last line says of all lines is held against them ([`BillContent::disagreements`]).
+//! The sums in the last line are compared with the lines ([`BillContent::disagreements`]).
 //!
-//! Amounts in the file are yuan with two decimals. They become fen by their digits; no float comes
-//! near them.
+//! Amounts in the file are yuan with two decimals. They are converted to fen digit by digit,
+//! without floats.
 
 mod fund_flow;
 mod sums;

@@ -1,24 +1,24 @@
-//! Our mini-program's side of WeChat (`api.weixin.qq.com`, §13): login, access token, code
+//! The API of our mini-program at WeChat (`api.weixin.qq.com`, §13): login, access token, code
 //! pictures, messages, shipping reports.
 //!
-//! Nothing here is signed. An answer is HTTP 200 with an `errcode`, which success may leave out,
-//! and its content type means nothing; so a body is judged by what it says (`call.rs`). The three
-//! outcomes are those of the rest: done, refused by an `errcode` that says no, and unknown for
-//! everything else, the refusals of our *token* included, which say nothing about the call.
+//! Nothing here is signed. An answer is HTTP 200 with an `errcode`, which successful answers may
+//! omit, and its content type is meaningless, so the body decides (`call.rs`). The outcomes are
+//! done, refused (by an `errcode` that means so) and unknown (everything else). A refusal of our
+//! *token* is unknown, since it says nothing about the call.
 //!
 //! # The access token
 //!
-//! One token serves all processes (`token.rs`). WeChat's normal mode gives everybody who asks the
-//! same token and renews it in its last five minutes, while the old one goes on working; so asking
-//! is harmless, and sharing is a matter of not asking too often. The token is kept in Redis, and a
-//! short lease there lets one process ask while the others wait or use the old token. Without Redis
-//! each process asks for itself. Force mode, which kills the token under everybody else's feet, is
+//! All processes share one token (`token.rs`). In WeChat's normal mode every request returns the
+//! current token, which is renewed in its last five minutes while the old one still works; so
+//! requests are harmless, but must not be too frequent. The token is kept in Redis, and a short
+//! lease there lets one process request it while the others wait or use the old one. Without Redis
+//! each process requests it for itself. Force mode, which invalidates the token of all others, is
 //! never used.
 //!
 //! # What is secret
 //!
-//! The login's URL carries our secret, every other URL the token: no URL is ever logged, and
-//! reasons are made without it (`http.rs` of the parent).
+//! The login's URL carries our secret, and every other URL the token: no URL is ever logged, and
+//! error messages are made without it (`http.rs` of the parent).
 
 mod call;
 mod code_picture;

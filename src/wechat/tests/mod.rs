@@ -1,4 +1,4 @@
-//! A WeChat that answers as it is told to, and what we make of that.
+//! A WeChat with scripted answers, and tests of how they are handled.
 
 use std::{
     fmt::Write as _,

@@ -10,8 +10,8 @@ use super::{
     payment::{look, paid},
     plan::Behaviour,
     progress::bar,
-    scene::Scene,
     visit::{End, Learnt, Visit},
+    world::World,
 };
 
 /// The service first asks by itself when an order is twenty seconds old, divided by its time scale.
@@ -21,12 +21,12 @@ const FORGOTTEN_MAX: Duration = Duration::from_secs(100);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Waits until the service has found what was paid and not told, and has closed what was forgotten.
-pub(super) async fn wait(scene: Scene<'_>, visits: &mut [Visit], at_once: usize) {
+pub(super) async fn wait(world: World<'_>, visits: &mut [Visit], at_once: usize) {
     let waiting: Vec<&mut Visit> = visits.iter_mut().filter(|visit| waits(visit)).collect();
     let bar = bar("the service looks", waiting.len());
     stream::iter(waiting)
         .for_each_concurrent(at_once, async |visit| {
-            if let Err(error) = settle(scene, visit).await {
+            if let Err(error) = settle(world, visit).await {
                 visit.end = match visit.behaviour {
                     Behaviour::Leave => End::PaidUnseen(error.to_string()),
                     Behaviour::Pay
@@ -55,11 +55,11 @@ fn waits(visit: &Visit) -> bool {
     }
 }
 
-async fn settle(scene: Scene<'_>, visit: &mut Visit) -> Result<(), ApiError> {
+async fn settle(world: World<'_>, visit: &mut Visit) -> Result<(), ApiError> {
     let Some(order_no) = visit.order_no.as_deref() else {
         return Err(ApiError::Strange("made, and without a number".to_owned()));
     };
-    let customer = &scene.customers[visit.customer];
+    let customer = &world.customers[visit.customer];
     let most = if visit.behaviour == Behaviour::Leave {
         LEFT_MAX
     } else {
@@ -67,7 +67,7 @@ async fn settle(scene: Scene<'_>, visit: &mut Visit) -> Result<(), ApiError> {
     };
     let begun = Instant::now();
     loop {
-        let order = look(scene, customer, order_no).await?;
+        let order = look(world, customer, order_no).await?;
         let Some(order) = order else {
             return Err(ApiError::Strange("the order is gone".to_owned()));
         };
@@ -80,7 +80,7 @@ async fn settle(scene: Scene<'_>, visit: &mut Visit) -> Result<(), ApiError> {
             visit.end = End::Expired;
             return Ok(());
         }
-        if begun.elapsed() > most || scene.ending.is_cancelled() {
+        if begun.elapsed() > most || world.ending.is_cancelled() {
             return Err(ApiError::Up(format!("still {}", order.state)));
         }
         tokio::time::sleep(LOOK_AGAIN).await;

@@ -13,11 +13,11 @@ use super::{
     desk::{self, DeskReport},
     patience::ApiError,
     progress::{bar, spinner},
-    scene::Scene,
     service::{Person, Service},
     tenant::Merchant,
     visit::Visit,
     wechat::{Fate, Wechat, WechatRefund, WechatStats},
+    world::World,
 };
 use zhangfang::primitives::BusinessDay;
 
@@ -65,27 +65,27 @@ pub(super) struct Closing {
 
 /// Reads the books before anything happens.
 pub(super) async fn open(
-    scene: Scene<'_>,
+    world: World<'_>,
     today: BusinessDay,
     at_once: usize,
 ) -> Result<Opening, ApiError> {
-    let bar = bar("opening the books", scene.customers.len());
+    let bar = bar("opening the books", world.customers.len());
     let before = async |customer: &Person| {
-        let newest = scene.service.payments(customer, "1", None).await?.items;
+        let newest = world.service.payments(customer, "1", None).await?.items;
         bar.inc(1);
-        scene.go_on()?;
+        world.go_on()?;
         Ok::<_, ApiError>(Before {
-            statistics: scene.service.statistics(customer).await?,
+            statistics: world.service.statistics(customer).await?,
             newest_order: newest.into_iter().next().map(|order| order.order_no),
         })
     };
-    let customers = stream::iter(scene.customers).map(before).buffered(at_once);
+    let customers = stream::iter(world.customers).map(before).buffered(at_once);
     let opening = Opening {
         today,
         customers: customers.try_collect().await?,
-        totals: totals(scene.service, &scene.tenant.merchants, today).await?,
-        callbacks: callbacks(&scene.service.metrics().await?),
-        wechat: scene.wechat.stats().await?,
+        totals: totals(world.service, &world.tenant.merchants, today).await?,
+        callbacks: callbacks(&world.service.metrics().await?),
+        wechat: world.wechat.stats().await?,
     };
     bar.finish_and_clear();
     Ok(opening)
@@ -93,30 +93,30 @@ pub(super) async fn open(
 
 /// Reads them again.
 pub(super) async fn close(
-    scene: Scene<'_>,
+    world: World<'_>,
     opening: &Opening,
     visits: &[Visit],
     at_once: usize,
 ) -> Result<Closing, ApiError> {
-    let bar = bar("reading the books", scene.customers.len());
+    let bar = bar("reading the books", world.customers.len());
     let after = async |(customer, before): (&Person, &Before)| {
-        let orders = new_orders(scene.service, customer, before).await?;
+        let orders = new_orders(world.service, customer, before).await?;
         bar.inc(1);
         Ok::<_, ApiError>((
-            scene.service.statistics(customer).await?.earned_total,
+            world.service.statistics(customer).await?.earned_total,
             orders,
         ))
     };
-    let people = scene.customers.iter().zip(&opening.customers);
+    let people = world.customers.iter().zip(&opening.customers);
     let customers = stream::iter(people).map(after).buffered(at_once);
     let closing = Closing {
         customers: customers.try_collect().await?,
-        totals: totals(scene.service, &scene.tenant.merchants, opening.today).await?,
-        callbacks: callbacks(&scene.service.metrics().await?),
-        wechat: scene.wechat.stats().await?,
-        rule: scene.service.rule(&scene.operators.admin).await?,
-        wechat_refunds: scene.wechat.refunds().await?,
-        desk: desk::look_through(scene, visits).await?,
+        totals: totals(world.service, &world.tenant.merchants, opening.today).await?,
+        callbacks: callbacks(&world.service.metrics().await?),
+        wechat: world.wechat.stats().await?,
+        rule: world.service.rule(&world.operators.admin).await?,
+        wechat_refunds: world.wechat.refunds().await?,
+        desk: desk::look_through(world, visits).await?,
     };
     bar.finish_and_clear();
     Ok(closing)
@@ -231,14 +231,14 @@ fn expected(since: WechatStats, fates: &[&Fate]) -> u64 {
 
 /// Waits until the merchants' totals say what they should, or no longer.
 pub(super) async fn wait_for_relay(
-    scene: Scene<'_>,
+    world: World<'_>,
     opening: &Opening,
     expected: &[Totals],
 ) -> Result<(), ApiError> {
     let spinner = spinner("waiting for the relay");
     let begun = Instant::now();
-    while !scene.ending.is_cancelled() && begun.elapsed() < RELAY_MAX {
-        let now = totals(scene.service, &scene.tenant.merchants, opening.today).await?;
+    while !world.ending.is_cancelled() && begun.elapsed() < RELAY_MAX {
+        let now = totals(world.service, &world.tenant.merchants, opening.today).await?;
         let taken_in = now
             .iter()
             .zip(&opening.totals)

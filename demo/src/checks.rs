@@ -6,16 +6,16 @@ use super::{
     answer::Payment,
     books::Closing,
     check::Check,
+    day_record::DayRecord,
     desk::DeskReport,
-    found::Found,
     plan::Behaviour,
     summary::Summary,
     visit::{End, Visit},
 };
 
 /// All of it but the ledger's own verification, which takes the database.
-pub(super) fn checks(summary: &Summary, found: &Found<'_>) -> Vec<Check> {
-    let visits = &found.day.visits;
+pub(super) fn checks(summary: &Summary, record: &DayRecord<'_>) -> Vec<Check> {
+    let visits = &record.day.visits;
     let answered = |of: fn(&Visit) -> Option<bool>| {
         let answers: Vec<bool> = visits.iter().filter_map(of).collect();
         (answers.iter().filter(|good| **good).count(), answers.len())
@@ -50,7 +50,7 @@ pub(super) fn checks(summary: &Summary, found: &Found<'_>) -> Vec<Check> {
         ),
     ];
     checks.extend(summary.returns.checks.iter().cloned());
-    let Some(closing) = found.closing else {
+    let Some(closing) = record.closing else {
         checks.push(Check::new(
             "the books were read",
             false,

@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{
     measure::Latencies, patience::ApiError, payment::visit, plan::Intent, progress::bar,
-    scene::Scene, visit::Visit,
+    visit::Visit, world::World,
 };
 
 /// What happened, and how long it took.
@@ -20,15 +20,15 @@ pub(super) struct Day {
 }
 
 /// Logs every customer in.
-pub(super) async fn log_in(scene: Scene<'_>, at_once: usize) -> Result<Latencies, ApiError> {
-    let bar = bar("logging in", scene.customers.len());
+pub(super) async fn log_in(world: World<'_>, at_once: usize) -> Result<Latencies, ApiError> {
+    let bar = bar("logging in", world.customers.len());
     let mut latencies = Latencies::default();
-    let mut logins = stream::iter(scene.customers)
-        .map(|customer| scene.service.log_in(customer))
+    let mut logins = stream::iter(world.customers)
+        .map(|customer| world.service.log_in(customer))
         .buffer_unordered(at_once);
     while let Some(login) = logins.next().await {
         latencies.add(login?.1.took);
-        scene.go_on()?;
+        world.go_on()?;
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -36,14 +36,14 @@ pub(super) async fn log_in(scene: Scene<'_>, at_once: usize) -> Result<Latencies
 }
 
 /// Lets everybody pay. Told to end, it takes no new wish and finishes those that it has begun.
-pub(super) async fn pay(scene: Scene<'_>, intents: Vec<Intent>, at_once: usize) -> Day {
+pub(super) async fn pay(world: World<'_>, intents: Vec<Intent>, at_once: usize) -> Day {
     let count = intents.len();
     let bar = bar("paying", count);
     let begun = Instant::now();
     let mut visits = Vec::with_capacity(intents.len());
     let going_on = stream::iter(intents)
-        .take_until(scene.ending.cancelled())
-        .map(|intent| visit(scene, intent))
+        .take_until(world.ending.cancelled())
+        .map(|intent| visit(world, intent))
         .buffer_unordered(at_once);
     let mut going_on = std::pin::pin!(going_on);
     while let Some(visit) = going_on.next().await {

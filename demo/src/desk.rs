@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::{
     answer::{Exception, PaymentPolicy},
     patience::ApiError,
-    scene::Scene,
     visit::{End, Visit},
+    world::World,
 };
 
 /// Refunds above this wait for a second person. Low, so that some do.
@@ -42,8 +42,8 @@ pub(super) struct DeskReport {
 
 impl Policies {
     /// Remembers the policy in force. One that a killed demo has left is nobody's wish.
-    pub(super) async fn remember(scene: Scene<'_>) -> Result<Self, ApiError> {
-        let standing = scene.service.policy(&scene.operators.admin).await?;
+    pub(super) async fn remember(world: World<'_>) -> Result<Self, ApiError> {
+        let standing = world.service.policy(&world.operators.admin).await?;
         let left_by_us = [1, 30].map(|minutes| of_the_day(minutes, standing.version));
         let before = if left_by_us.contains(&standing) {
             the_defaults()
@@ -54,15 +54,15 @@ impl Policies {
     }
 
     /// With so many minutes to pay.
-    pub(super) async fn put(scene: Scene<'_>, order_minutes: u32) -> Result<(), ApiError> {
-        let admin = &scene.operators.admin;
+    pub(super) async fn put(world: World<'_>, order_minutes: u32) -> Result<(), ApiError> {
+        let admin = &world.operators.admin;
         let policy = of_the_day(order_minutes, 0);
-        scene.service.set_policy(admin, &policy).await.map(|_| ())
+        world.service.set_policy(admin, &policy).await.map(|_| ())
     }
 
-    pub(super) async fn put_back(&self, scene: Scene<'_>) -> Result<(), ApiError> {
-        let admin = &scene.operators.admin;
-        scene
+    pub(super) async fn put_back(&self, world: World<'_>) -> Result<(), ApiError> {
+        let admin = &world.operators.admin;
+        world
             .service
             .set_policy(admin, &self.before)
             .await
@@ -96,12 +96,12 @@ fn the_defaults() -> PaymentPolicy {
 
 /// Plays two callbacks again, and goes through the exceptions of the day.
 pub(super) async fn look_through(
-    scene: Scene<'_>,
+    world: World<'_>,
     visits: &[Visit],
 ) -> Result<DeskReport, ApiError> {
-    let mut told = DeskReport {
-        unverified: replay(scene, "unverified").await?,
-        settled: replay(scene, "settled").await?,
+    let mut report = DeskReport {
+        unverified: replay(world, "unverified").await?,
+        settled: replay(world, "settled").await?,
         ..DeskReport::default()
     };
     let (mut late, mut abnormal) = (HashSet::new(), HashSet::new());
@@ -121,19 +121,19 @@ pub(super) async fn look_through(
         if late.is_empty() && abnormal.is_empty() {
             break;
         }
-        let admin = &scene.operators.admin;
-        let page = scene.service.exceptions(admin, cursor.as_deref()).await?;
+        let admin = &world.operators.admin;
+        let page = world.service.exceptions(admin, cursor.as_deref()).await?;
         for exception in &page.items {
             let Some(order_no) = exception.order_no.as_deref() else {
                 continue;
             };
             match exception.kind.as_str() {
                 "late_payment" if late.remove(order_no) => {
-                    told.late_payments += usize::from(exception.resolution.is_some());
+                    report.late_payments += usize::from(exception.resolution.is_some());
                 }
                 "refund_abnormal" if abnormal.remove(order_no) => {
-                    told.abnormal_refunds += 1;
-                    told.resolved += usize::from(resolve(scene, exception).await?);
+                    report.abnormal_refunds += 1;
+                    report.resolved += usize::from(resolve(world, exception).await?);
                 }
                 _ => {}
             }
@@ -143,20 +143,20 @@ pub(super) async fn look_through(
             break;
         }
     }
-    Ok(told)
+    Ok(report)
 }
 
 /// Says what was done about it, unless somebody has.
-async fn resolve(scene: Scene<'_>, exception: &Exception) -> Result<bool, ApiError> {
+async fn resolve(world: World<'_>, exception: &Exception) -> Result<bool, ApiError> {
     if exception.resolution.is_some() {
         return Ok(false);
     }
-    let key = format!("{}-resolve-{}", scene.run, exception.id);
+    let key = format!("{}-resolve-{}", world.run, exception.id);
     let (admin, named) = (
-        &scene.operators.admin,
+        &world.operators.admin,
         (key.as_str(), exception.id.as_str()),
     );
-    let said = scene
+    let said = world
         .service
         .resolve_exception(admin, named, "改退商户账户，由商户另行退还顾客")
         .await;
@@ -168,12 +168,12 @@ async fn resolve(scene: Scene<'_>, exception: &Exception) -> Result<bool, ApiErr
 }
 
 /// Plays the newest callback of which this became once more. A refusal is an answer too.
-async fn replay(scene: Scene<'_>, outcome: &str) -> Result<Option<String>, ApiError> {
-    let admin = &scene.operators.admin;
-    let Some(callback) = scene.service.newest_callback(admin, outcome).await? else {
+async fn replay(world: World<'_>, outcome: &str) -> Result<Option<String>, ApiError> {
+    let admin = &world.operators.admin;
+    let Some(callback) = world.service.newest_callback(admin, outcome).await? else {
         return Ok(None);
     };
-    match scene.service.replay(admin, &callback.id).await {
+    match world.service.replay(admin, &callback.id).await {
         Ok(replayed) => Ok(Some(replayed.outcome)),
         Err(ApiError::Refused { code, .. }) => Ok(Some(code)),
         Err(error) => Err(error),

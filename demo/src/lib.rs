@@ -5,13 +5,13 @@
 //! |---|---|
 //! | `tenant` | the tenant, its rule, merchants and codes: made once |
 //! | `plan` | who is going to pay what, from the seed |
-//! | `scene` | where it happens: the service, WeChat, customers and operators |
+//! | `world` | where it happens: the service, WeChat, customers and operators |
 //! | `visit`, `payment`, `day` | one payment, and all of them |
 //! | `refund_seen`, `refund`, `afterwards` | money that goes back, and what takes its time |
 //! | `desk` | the tenant's policy, and what its operators look at |
 //! | `service`, `office`, `answer`, `wechat`, `patience` | the two other sides, and what happens when they do not answer |
 //! | `books` | what the service says before and after |
-//! | `found`, `summary`, `points`, `returns`, `check`, `checks`, `tables` | the two accounts side by side, what must agree, and how it is told |
+//! | `day_record`, `summary`, `points`, `returns`, `check`, `checks`, `tables` | the two accounts side by side, what must agree, and how it is told |
 //! | `scenes` | afterwards: what risk stops, asks and holds, and what becomes of points |
 //! | `run` | all of it in its order |
 //!
@@ -29,8 +29,8 @@ mod books;
 mod check;
 mod checks;
 mod day;
+mod day_record;
 mod desk;
-mod found;
 mod measure;
 mod office;
 mod patience;
@@ -42,7 +42,6 @@ mod refund;
 mod refund_seen;
 mod returns;
 mod run;
-mod scene;
 mod scenes;
 mod service;
 mod summary;
@@ -50,6 +49,7 @@ mod tables;
 mod tenant;
 mod visit;
 mod wechat;
+mod world;
 
 use std::path::PathBuf;
 

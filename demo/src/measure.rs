@@ -72,12 +72,12 @@ mod tests {
         for ms in (1..=200).rev() {
             latencies.add(Duration::from_millis(ms));
         }
-        let told = latencies.percentiles();
-        assert_eq!(told.samples, 200);
-        assert_eq!(told.p50_us, Micros(100_000));
-        assert_eq!(told.p95_us, Micros(190_000));
-        assert_eq!(told.p99_us, Micros(198_000));
-        assert_eq!(told.max_us, Micros(200_000));
+        let percentiles = latencies.percentiles();
+        assert_eq!(percentiles.samples, 200);
+        assert_eq!(percentiles.p50_us, Micros(100_000));
+        assert_eq!(percentiles.p95_us, Micros(190_000));
+        assert_eq!(percentiles.p99_us, Micros(198_000));
+        assert_eq!(percentiles.max_us, Micros(200_000));
     }
 
     #[test]

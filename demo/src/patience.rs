@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How long one intention is retried before it fails: longer than a restart takes.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// The same once somebody wants the demo to end.
+/// How long it is tried once somebody wants the demo to end.
 const PATIENCE_AT_THE_END: Duration = Duration::from_secs(3);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);

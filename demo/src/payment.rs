@@ -7,9 +7,9 @@ use super::{
     patience::{ApiError, Heard},
     plan::{Behaviour, Intent, customer_name},
     refund,
-    scene::Scene,
     service::Person,
     visit::{End, Learnt, Visit},
+    world::World,
 };
 use wechat_pay_simulator::Fault;
 
@@ -19,15 +19,15 @@ const STOPPED: &str = "risk_blocked";
 const ASK_AFTER: Duration = Duration::from_millis(1_500);
 /// After this the customer shows the merchant the receipt and leaves.
 const WAIT_MAX: Duration = Duration::from_secs(90);
-/// The same once somebody wants the demo to end.
+/// How long the customer waits once somebody wants the demo to end.
 const WAIT_AT_THE_END: Duration = Duration::from_secs(3);
 const LOOK_AGAIN_MIN: Duration = Duration::from_millis(20);
 const LOOK_AGAIN_MAX: Duration = Duration::from_millis(500);
 
 /// Does what the wish says. What goes wrong is in the visit's end.
-pub(super) async fn visit(scene: Scene<'_>, intent: Intent) -> Visit {
+pub(super) async fn visit(world: World<'_>, intent: Intent) -> Visit {
     let mut visit = Visit::new(&intent);
-    if let Err(error) = act(scene, &intent, &mut visit).await {
+    if let Err(error) = act(world, &intent, &mut visit).await {
         let reason = error.to_string();
         visit.end = if visit.is_paid_for() {
             End::PaidUnseen(reason)
@@ -36,19 +36,19 @@ pub(super) async fn visit(scene: Scene<'_>, intent: Intent) -> Visit {
         };
     }
     if let (Some(intent), End::Paid { .. }) = (intent.refund, &visit.end) {
-        visit.refund = Some(refund::ask(scene, intent, &visit).await);
+        visit.refund = Some(refund::ask(world, intent, &visit).await);
     }
     visit
 }
 
-async fn act(scene: Scene<'_>, intent: &Intent, visit: &mut Visit) -> Result<(), ApiError> {
+async fn act(world: World<'_>, intent: &Intent, visit: &mut Visit) -> Result<(), ApiError> {
     if intent.behaviour == Behaviour::Scan {
-        return scan(scene, intent, visit).await;
+        return scan(world, intent, visit).await;
     }
     if intent.wrong_first {
-        visit.wrong_refused = wrong_amount_is_refused(scene, intent).await?;
+        visit.wrong_refused = wrong_amount_is_refused(world, intent).await?;
     }
-    let (order, heard) = match create(scene, intent, visit).await {
+    let (order, heard) = match create(world, intent, visit).await {
         Err(error) if error.is(STOPPED) => {
             visit.end = End::Stopped;
             return Ok(());
@@ -71,40 +71,40 @@ async fn act(scene: Scene<'_>, intent: &Intent, visit: &mut Visit) -> Result<(),
     };
     match intent.behaviour {
         Behaviour::WalkAway | Behaviour::Forget => Ok(()),
-        Behaviour::CloseOrder => close_order(scene, intent, visit, &order.order_no).await,
-        Behaviour::PayLate => pay_late(scene, intent, visit, (&order.order_no, prepay_id)).await,
-        Behaviour::Leave if scene.troubled => {
-            visit.fate = scene.wechat.pay_with(prepay_id, &[Fault::Lost]).await?;
+        Behaviour::CloseOrder => close_order(world, intent, visit, &order.order_no).await,
+        Behaviour::PayLate => pay_late(world, intent, visit, (&order.order_no, prepay_id)).await,
+        Behaviour::Leave if world.troubled => {
+            visit.fate = world.wechat.pay_with(prepay_id, &[Fault::Lost]).await?;
             visit.end = End::PaidUnseen("the customer has left".to_owned());
             Ok(())
         }
         Behaviour::Pay | Behaviour::Leave | Behaviour::Scan => {
-            visit.fate = scene.wechat.pay(prepay_id).await?;
-            arrive(scene, intent, visit, &order.order_no).await
+            visit.fate = world.wechat.pay(prepay_id).await?;
+            arrive(world, intent, visit, &order.order_no).await
         }
     }
 }
 
 /// From the button to the moment at which the service says that it is paid.
 async fn arrive(
-    scene: Scene<'_>,
+    world: World<'_>,
     intent: &Intent,
     visit: &mut Visit,
     order_no: &str,
 ) -> Result<(), ApiError> {
     visit.end = End::PaidUnseen("asking for it".to_owned());
     let paid_at = Instant::now();
-    visit.end = follow(scene, intent, order_no, paid_at).await?;
+    visit.end = follow(world, intent, order_no, paid_at).await?;
     visit.visible = matches!(visit.end, End::Paid { .. }).then(|| paid_at.elapsed());
     Ok(())
 }
 
 /// The merchant's screen shows a picture, and the customer scans it. Nobody knows who pays before
 /// it is paid.
-async fn scan(scene: Scene<'_>, intent: &Intent, visit: &mut Visit) -> Result<(), ApiError> {
-    let key = format!("{}-{}-shown", scene.run, intent.number);
-    let owner = &scene.tenant.merchants[intent.counter.merchant].owner;
-    let (shown, heard) = scene
+async fn scan(world: World<'_>, intent: &Intent, visit: &mut Visit) -> Result<(), ApiError> {
+    let key = format!("{}-{}-shown", world.run, intent.number);
+    let owner = &world.tenant.merchants[intent.counter.merchant].owner;
+    let (shown, heard) = world
         .service
         .collect_payment(owner, &key, intent.amount_fen)
         .await?;
@@ -117,18 +117,18 @@ async fn scan(scene: Scene<'_>, intent: &Intent, visit: &mut Visit) -> Result<()
         )));
     }
     let name = customer_name(intent.customer);
-    visit.fate = scene.wechat.scan(&shown.code_url, &name).await?;
-    arrive(scene, intent, visit, &shown.order_no).await
+    visit.fate = world.wechat.scan(&shown.code_url, &name).await?;
+    arrive(world, intent, visit, &shown.order_no).await
 }
 
 async fn close_order(
-    scene: Scene<'_>,
+    world: World<'_>,
     intent: &Intent,
     visit: &mut Visit,
     order_no: &str,
 ) -> Result<(), ApiError> {
-    let customer = &scene.customers[intent.customer];
-    let order = scene.service.close(customer, order_no).await?;
+    let customer = &world.customers[intent.customer];
+    let order = world.service.close(customer, order_no).await?;
     if order.state != "closed" {
         return Err(ApiError::Strange(format!("closed, and {}", order.state)));
     }
@@ -138,26 +138,26 @@ async fn close_order(
 
 /// Pays what WeChat should have closed. By the demo's policy the money comes back at once.
 async fn pay_late(
-    scene: Scene<'_>,
+    world: World<'_>,
     intent: &Intent,
     visit: &mut Visit,
     (order_no, prepay_id): (&str, &str),
 ) -> Result<(), ApiError> {
-    if scene.troubled {
-        scene.wechat.mishear_closing(order_no).await?;
+    if world.troubled {
+        world.wechat.mishear_closing(order_no).await?;
     }
-    close_order(scene, intent, visit, order_no).await?;
-    if !scene.troubled {
+    close_order(world, intent, visit, order_no).await?;
+    if !world.troubled {
         return Ok(());
     }
     // Not lost: nobody asks about an order that was closed, so nobody would ever know.
-    visit.fate = scene.wechat.pay_with(prepay_id, &[]).await?;
-    arrive(scene, intent, visit, order_no).await?;
+    visit.fate = world.wechat.pay_with(prepay_id, &[]).await?;
+    arrive(world, intent, visit, order_no).await?;
     if let End::Paid { .. } = visit.end {
         visit.end = End::PaidLate;
         visit.visible = None;
-        let customer = &scene.customers[intent.customer];
-        visit.refund = Some(refund::of_late_payment(scene, customer, order_no).await);
+        let customer = &world.customers[intent.customer];
+        visit.refund = Some(refund::of_late_payment(world, customer, order_no).await);
     }
     Ok(())
 }
@@ -165,12 +165,12 @@ async fn pay_late(
 /// Tries to pay one fen more than the fixed code says. None when risk stopped the customer before
 /// anybody looked at the amount.
 async fn wrong_amount_is_refused(
-    scene: Scene<'_>,
+    world: World<'_>,
     intent: &Intent,
 ) -> Result<Option<bool>, ApiError> {
-    let key = format!("{}-{}-wrong", scene.run, intent.number);
-    let (customer, wrong) = (&scene.customers[intent.customer], intent.amount_fen + 1);
-    let answer = scene
+    let key = format!("{}-{}-wrong", world.run, intent.number);
+    let (customer, wrong) = (&world.customers[intent.customer], intent.amount_fen + 1);
+    let answer = world
         .service
         .create_payment(customer, &key, &intent.counter.code, wrong)
         .await;
@@ -183,14 +183,14 @@ async fn wrong_amount_is_refused(
 }
 
 async fn create(
-    scene: Scene<'_>,
+    world: World<'_>,
     intent: &Intent,
     visit: &mut Visit,
 ) -> Result<(Payment, Heard), ApiError> {
-    let key = format!("{}-{}", scene.run, intent.number);
-    let (customer, code) = (&scene.customers[intent.customer], &intent.counter.code);
+    let key = format!("{}-{}", world.run, intent.number);
+    let (customer, code) = (&world.customers[intent.customer], &intent.counter.code);
     let send = || {
-        scene
+        world
             .service
             .create_payment(customer, &key, code, intent.amount_fen)
     };
@@ -208,18 +208,18 @@ async fn create(
 
 /// Looks at the order until it is paid, and has the service ask WeChat when the callback is late.
 async fn follow(
-    scene: Scene<'_>,
+    world: World<'_>,
     intent: &Intent,
     order_no: &str,
     paid_at: Instant,
 ) -> Result<End, ApiError> {
-    let customer = &scene.customers[intent.customer];
+    let customer = &world.customers[intent.customer];
     let (mut look_again, mut ask_at) = (LOOK_AGAIN_MIN, ASK_AFTER);
     let mut learnt = Learnt::Told;
     loop {
         tokio::time::sleep(look_again).await;
         look_again = (look_again * 3 / 2).min(LOOK_AGAIN_MAX);
-        let order = look(scene, customer, order_no).await?;
+        let order = look(world, customer, order_no).await?;
         if let Some(end) = order.as_ref().and_then(|order| paid(order, learnt)) {
             return Ok(end);
         }
@@ -227,14 +227,14 @@ async fn follow(
         if waited > ask_at {
             ask_at = waited.saturating_mul(2);
             if intent.behaviour == Behaviour::Scan {
-                let owner = &scene.tenant.merchants[intent.counter.merchant].owner;
-                scene.service.confirm_at_counter(owner, order_no).await?;
+                let owner = &world.tenant.merchants[intent.counter.merchant].owner;
+                world.service.confirm_at_counter(owner, order_no).await?;
             } else {
-                scene.service.confirm(customer, order_no).await?;
+                world.service.confirm(customer, order_no).await?;
             }
             (learnt, look_again) = (Learnt::AppAsked, LOOK_AGAIN_MIN);
         }
-        let most = if scene.ending.is_cancelled() {
+        let most = if world.ending.is_cancelled() {
             WAIT_AT_THE_END
         } else {
             WAIT_MAX
@@ -248,11 +248,11 @@ async fn follow(
 
 /// The customer's order; none while it is nobody's, as what a merchant shows is until it is paid.
 pub(super) async fn look(
-    scene: Scene<'_>,
+    world: World<'_>,
     customer: &Person,
     order_no: &str,
 ) -> Result<Option<Payment>, ApiError> {
-    match scene.service.payment(customer, order_no).await {
+    match world.service.payment(customer, order_no).await {
         Ok(order) => Ok(Some(order)),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),

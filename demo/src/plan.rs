@@ -76,8 +76,8 @@ impl RefundIntent {
 }
 
 /// As the phone page knows the customer in this place; the login code is the same after `sim-`.
-pub(super) fn customer_name(place: usize) -> String {
-    format!("demo-customer-{}", place + 1)
+pub(super) fn customer_name(index: usize) -> String {
+    format!("demo-customer-{}", index + 1)
 }
 
 /// How large the day is.

@@ -10,7 +10,7 @@ use std::str::FromStr as _;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::{answer::PointsRule, check::Check, found::Found, plan::customer_name};
+use super::{answer::PointsRule, check::Check, day_record::DayRecord, plan::customer_name};
 use zhangfang::{
     points::RuleTerms,
     primitives::{Money, Points},
@@ -69,17 +69,17 @@ impl PointsRule {
     }
 }
 
-pub(super) fn told(found: &Found<'_>) -> PointsReport {
-    let (Some(closing), rule) = (found.closing, &found.tenant.rule) else {
+pub(super) fn report(record: &DayRecord<'_>) -> PointsReport {
+    let (Some(closing), rule) = (record.closing, &record.tenant.rule) else {
         return PointsReport::default();
     };
     let terms = rule.terms();
-    let customers: Vec<CustomerReport> = (0..found.opening.customers.len())
-        .map(|place| customer(found, place, closing.customers[place].0, terms.as_ref()))
+    let customers: Vec<CustomerReport> = (0..record.opening.customers.len())
+        .map(|index| customer(record, index, closing.customers[index].0, terms.as_ref()))
         .collect();
     let not_compared = if closing.rule.version != rule.version {
         Some("somebody changed the rule during the day")
-    } else if found.crossed_midnight {
+    } else if record.crossed_midnight {
         Some("midnight (UTC+8) passed during the day")
     } else if rule.total_cap.is_some() {
         Some("the rule has a total cap")
@@ -88,19 +88,19 @@ pub(super) fn told(found: &Found<'_>) -> PointsReport {
     } else {
         None
     };
-    let told = RuleReport {
+    let report = RuleReport {
         rule: rule.clone(),
         payments: customers.iter().map(|customer| customer.payments).sum(),
         paid_fen: customers.iter().map(|customer| customer.paid_fen).sum(),
         uncapped: customers.iter().map(|customer| customer.uncapped).sum(),
         expected: customers.iter().map(|customer| customer.expected).sum(),
         given: customers.iter().map(|customer| customer.given).sum(),
-        on_orders: on_orders(found),
+        on_orders: on_orders(record),
     };
     let mut checks = vec![Check::new(
         "the accounts were given what the orders say",
-        told.given == told.on_orders,
-        format!("{} and {} points", told.given, told.on_orders),
+        report.given == report.on_orders,
+        format!("{} and {} points", report.given, report.on_orders),
     )];
     if not_compared.is_none() {
         let wrong = customers
@@ -108,7 +108,7 @@ pub(super) fn told(found: &Found<'_>) -> PointsReport {
             .filter(|customer| customer.given != customer.expected);
         let wrong: Vec<&str> = wrong.map(|customer| customer.name.as_str()).collect();
         let detail = match wrong.as_slice() {
-            [] => format!("{} customers, {} points", customers.len(), told.given),
+            [] => format!("{} customers, {} points", customers.len(), report.given),
             wrong => format!(
                 "{} not: {}",
                 wrong.len(),
@@ -122,15 +122,15 @@ pub(super) fn told(found: &Found<'_>) -> PointsReport {
         ));
     }
     PointsReport {
-        rules: vec![told],
+        rules: vec![report],
         samples: samples(customers),
         not_compared,
         checks,
     }
 }
 
-fn on_orders(found: &Found<'_>) -> i64 {
-    let orders = found.closing.iter().flat_map(|closing| &closing.customers);
+fn on_orders(record: &DayRecord<'_>) -> i64 {
+    let orders = record.closing.iter().flat_map(|closing| &closing.customers);
     orders
         .flat_map(|(_, orders)| orders)
         .filter_map(|order| order.points_earned)
@@ -138,25 +138,25 @@ fn on_orders(found: &Found<'_>) -> i64 {
 }
 
 fn customer(
-    found: &Found<'_>,
-    place: usize,
+    record: &DayRecord<'_>,
+    index: usize,
     earned_ever: i64,
     terms: Option<&RuleTerms>,
 ) -> CustomerReport {
-    let statistics = &found.opening.customers[place].statistics;
-    let theirs = found
+    let statistics = &record.opening.customers[index].statistics;
+    let theirs = record
         .day
         .visits
         .iter()
-        .filter(|visit| visit.customer == place);
+        .filter(|visit| visit.customer == index);
     let amounts: Vec<Money> = theirs
         .filter(|visit| visit.earns())
         .filter_map(|visit| Money::parse(visit.amount_fen).ok())
         .collect();
-    let earned_today = Points::parse(statistics.earned_on(found.opening.today));
+    let earned_today = Points::parse(statistics.earned_on(record.opening.today));
     let (uncapped, expected) = expect(terms, &amounts, earned_today.unwrap_or(Points::ZERO));
     CustomerReport {
-        name: customer_name(place),
+        name: customer_name(index),
         payments: amounts.len(),
         paid_fen: amounts.iter().map(|amount| amount.get()).sum(),
         uncapped: uncapped.get(),
@@ -187,7 +187,7 @@ fn samples(mut customers: Vec<CustomerReport>) -> Vec<CustomerReport> {
     };
     places
         .into_iter()
-        .map(|place| customers[place].clone())
+        .map(|index| customers[index].clone())
         .collect()
 }
 
@@ -229,8 +229,9 @@ mod tests {
             given: 0,
         };
         let names = |counts: &[usize]| {
-            let told = samples(counts.iter().map(|count| customer(*count)).collect());
-            told.into_iter()
+            let report = samples(counts.iter().map(|count| customer(*count)).collect());
+            report
+                .into_iter()
                 .map(|customer| customer.name)
                 .collect::<Vec<_>>()
                 .join(" ")

@@ -23,7 +23,7 @@ fn rate(state: &ProgressState, to: &mut dyn fmt::Write) {
     let _ = write!(to, "{:.0}", state.per_sec());
 }
 
-/// The same for a wait of unknown length.
+/// A spinner on stderr, for a wait of unknown length.
 pub(super) fn spinner(phase: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {prefix}: {msg} ({elapsed})");
     let spinner = ProgressBar::new_spinner()

@@ -10,9 +10,9 @@ use super::{
     plan::{Asker, RefundIntent},
     progress::bar,
     refund_seen::RefundSeen,
-    scene::Scene,
     service::Person,
     visit::Visit,
+    world::World,
 };
 
 /// WeChat takes days; the simulator seconds, divided by its compression.
@@ -20,20 +20,20 @@ const FOLLOW_MAX: Duration = Duration::from_mins(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Asks for it, and has the second person decide if it waits for one.
-pub(super) async fn ask(scene: Scene<'_>, intent: RefundIntent, visit: &Visit) -> RefundSeen {
+pub(super) async fn ask(world: World<'_>, intent: RefundIntent, visit: &Visit) -> RefundSeen {
     let amount_fen = intent.amount_fen(visit.amount_fen);
     let mut seen = RefundSeen {
         whole: intent.whole,
         ..RefundSeen::wished(Some(intent.asker), amount_fen)
     };
-    if let Err(error) = ask_and_decide(scene, intent, visit, &mut seen).await {
+    if let Err(error) = ask_and_decide(world, intent, visit, &mut seen).await {
         seen.failure = Some(error.to_string());
     }
     seen
 }
 
 async fn ask_and_decide(
-    scene: Scene<'_>,
+    world: World<'_>,
     intent: RefundIntent,
     visit: &Visit,
     seen: &mut RefundSeen,
@@ -43,22 +43,22 @@ async fn ask_and_decide(
     };
     let (desk, reason) = match intent.asker {
         Asker::Merchant => {
-            let owner = &scene.tenant.merchants[visit.merchant].owner;
+            let owner = &world.tenant.merchants[visit.merchant].owner;
             (("merchant", owner), "商品缺货")
         }
-        Asker::Operator => (("admin", &scene.operators.admin), "平台协商退款"),
+        Asker::Operator => (("admin", &world.operators.admin), "平台协商退款"),
     };
-    let key = format!("{}-{}-refund", scene.run, visit.number);
+    let key = format!("{}-{}-refund", world.run, visit.number);
     let asked = (seen.amount_fen, reason);
-    let refund = scene
+    let refund = world
         .service
         .request_refund(desk, &key, order_no, asked)
         .await?;
     seen.note(&refund);
     if refund.state == "awaiting_approval" {
         let key = format!("{key}-decision");
-        let second = &scene.operators.second;
-        let answer = scene
+        let second = &world.operators.second;
+        let answer = world
             .service
             .decide_refund(second, &key, &refund.number, intent.agreed)
             .await?;
@@ -70,12 +70,12 @@ async fn ask_and_decide(
 
 /// The one that the policy makes when an order is paid after it was closed.
 pub(super) async fn of_late_payment(
-    scene: Scene<'_>,
+    world: World<'_>,
     customer: &Person,
     order_no: &str,
 ) -> RefundSeen {
     let mut seen = RefundSeen::wished(None, 0);
-    match scene.service.refunds_of(customer, order_no).await {
+    match world.service.refunds_of(customer, order_no).await {
         Ok(refunds) => match refunds.first() {
             Some(refund) => seen.note(refund),
             None => seen.failure = Some("nothing goes back".to_owned()),
@@ -87,13 +87,13 @@ pub(super) async fn of_late_payment(
 
 /// Looks at every refund until nothing will happen to it any more; sends elsewhere what no bank
 /// takes.
-pub(super) async fn follow_all(scene: Scene<'_>, visits: &mut [Visit], at_once: usize) {
+pub(super) async fn follow_all(world: World<'_>, visits: &mut [Visit], at_once: usize) {
     let open = visits.iter_mut().filter_map(|visit| visit.refund.as_mut());
     let open: Vec<&mut RefundSeen> = open.filter(|seen| seen.failure.is_none()).collect();
     let bar = bar("money goes back", open.len());
     stream::iter(open)
         .for_each_concurrent(at_once, async |seen| {
-            if let Err(error) = follow(scene, seen).await {
+            if let Err(error) = follow(world, seen).await {
                 seen.failure = Some(error.to_string());
             }
             bar.inc(1);
@@ -102,11 +102,11 @@ pub(super) async fn follow_all(scene: Scene<'_>, visits: &mut [Visit], at_once: 
     bar.finish_and_clear();
 }
 
-async fn follow(scene: Scene<'_>, seen: &mut RefundSeen) -> Result<(), ApiError> {
+async fn follow(world: World<'_>, seen: &mut RefundSeen) -> Result<(), ApiError> {
     let Some(refund_no) = seen.refund_no.clone() else {
         return Err(ApiError::Strange("a refund without a number".to_owned()));
     };
-    let (service, operator) = (scene.service, &scene.operators.admin);
+    let (service, operator) = (world.service, &world.operators.admin);
     let begun = Instant::now();
     loop {
         let refund = service.refund(operator, &refund_no).await?;
@@ -116,7 +116,7 @@ async fn follow(scene: Scene<'_>, seen: &mut RefundSeen) -> Result<(), ApiError>
         }
         if refund.state == "abnormal" {
             // A large one takes two people who want the same.
-            for operator in [operator, &scene.operators.second] {
+            for operator in [operator, &world.operators.second] {
                 match service.redirect_refund(operator, &refund_no).await {
                     Ok(()) => seen.redirected = true,
                     // It has moved on meanwhile.
@@ -125,7 +125,7 @@ async fn follow(scene: Scene<'_>, seen: &mut RefundSeen) -> Result<(), ApiError>
                 }
             }
         }
-        if begun.elapsed() > FOLLOW_MAX || scene.ending.is_cancelled() {
+        if begun.elapsed() > FOLLOW_MAX || world.ending.is_cancelled() {
             return Err(ApiError::Up(format!("a refund is still {}", refund.state)));
         }
         tokio::time::sleep(LOOK_AGAIN).await;

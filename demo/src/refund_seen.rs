@@ -82,17 +82,17 @@ mod tests {
 
     #[test]
     fn a_refund_that_wechat_once_did_not_answer_stays_known_as_such() {
-        let told = |history: &str| -> Refund {
+        let refund = |history: &str| -> Refund {
             let json = format!(
                 r#"{{"refund_no":"R1","state":"processing","amount_fen":5,"points_back":0,"history":{history}}}"#
             );
             serde_json::from_str(&json).unwrap()
         };
         let mut seen = RefundSeen::wished(Some(Asker::Operator), 5);
-        seen.note(&told(r#"[{"why":"asked"},{"why":null}]"#));
+        seen.note(&refund(r#"[{"why":"asked"},{"why":null}]"#));
         assert!(!seen.in_doubt);
-        seen.note(&told(r#"[{"why":"no_answer"}]"#));
-        seen.note(&told("[]"));
+        seen.note(&refund(r#"[{"why":"no_answer"}]"#));
+        seen.note(&refund("[]"));
         assert!(seen.in_doubt);
     }
 }

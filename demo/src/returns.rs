@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     books::Closing,
     check::Check,
-    found::Found,
+    day_record::DayRecord,
     plan::Asker,
     refund_seen::RefundSeen,
     visit::Visit,
@@ -56,8 +56,8 @@ const KINDS: [(&str, IsOfKind); 9] = [
     ("  abnormal, and sent elsewhere", |seen| seen.redirected),
 ];
 
-pub(super) fn told(found: &Found<'_>) -> ReturnsReport {
-    let refunds: Vec<&RefundSeen> = seen(&found.day.visits).collect();
+pub(super) fn report(record: &DayRecord<'_>) -> ReturnsReport {
+    let refunds: Vec<&RefundSeen> = seen(&record.day.visits).collect();
     let kind = |(what, is_of): (&'static str, IsOfKind)| {
         let of_kind = || refunds.iter().filter(|seen| is_of(seen));
         let arrived = of_kind().filter(|seen| seen.has_arrived());
@@ -68,30 +68,31 @@ pub(super) fn told(found: &Found<'_>) -> ReturnsReport {
             arrived_fen: arrived.map(|seen| seen.amount_fen).sum(),
         }
     };
-    let mut told = ReturnsReport {
+    let mut report = ReturnsReport {
         kinds: KINDS.into_iter().map(kind).collect(),
         ..ReturnsReport::default()
     };
     for seen in &refunds {
         match &seen.failure {
-            Some(failure) => *told.failures.entry(failure.clone()).or_default() += 1,
-            None => *told.states.entry(seen.state.clone()).or_default() += 1,
+            Some(failure) => *report.failures.entry(failure.clone()).or_default() += 1,
+            None => *report.states.entry(seen.state.clone()).or_default() += 1,
         }
         if seen.has_arrived() {
-            told.points_back = told.points_back.saturating_add(seen.points_back);
+            report.points_back = report.points_back.saturating_add(seen.points_back);
         }
     }
     let over = refunds.iter().filter(|seen| seen.failure.is_none()).count();
-    told.checks.push(Check::all(
+    report.checks.push(Check::all(
         "every refund came to its end",
         over,
         refunds.len(),
     ));
-    if let Some(closing) = found.closing {
-        told.checks
-            .push(agrees_with_wechat(&found.day.visits, closing));
+    if let Some(closing) = record.closing {
+        report
+            .checks
+            .push(agrees_with_wechat(&record.day.visits, closing));
     }
-    told
+    report
 }
 
 fn seen(visits: &[Visit]) -> impl Iterator<Item = &RefundSeen> {

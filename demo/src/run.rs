@@ -13,18 +13,17 @@ use super::{
     check::Check,
     checks::checks,
     day::{self, Day},
+    day_record::DayRecord,
     desk::Policies,
-    found::Found,
     patience::ApiError,
     plan::{Behaviour, Intent, Size, customer_name, plan},
-    refund,
-    scene::Scene,
-    scenes,
+    refund, scenes,
     service::{self, LoginAs, Person, Service},
     summary::{Summary, moved_by_merchant},
     tables,
     tenant::{self, Tenant},
     wechat::{FaultLevel, Wechat},
+    world::World,
 };
 use zhangfang::{
     cli::{print, stop_on_signals, verify_ledger},
@@ -67,7 +66,7 @@ impl Demo {
 
         end_after(Duration::from_secs(self.time_limit), ending.clone());
         let customers = customers(self.customers);
-        let scene = Scene {
+        let world = World {
             service: &service,
             wechat: &wechat,
             customers: &customers,
@@ -77,10 +76,10 @@ impl Demo {
             troubled: self.faults != FaultLevel::None,
             ending: &ending,
         };
-        let mut summary = self.day(scene).await?;
+        let mut summary = self.day(world).await?;
         if summary.complete {
-            let (told, checks) = scenes::play(scene).await;
-            summary.scenes = told;
+            let (reports, checks) = scenes::play(world).await;
+            summary.scenes = reports;
             summary.checks.extend(checks);
         }
         let mut ledger = None;
@@ -144,97 +143,97 @@ impl Demo {
     }
 
     /// From the first login to the last look at the books.
-    async fn day(&self, scene: Scene<'_>) -> anyhow::Result<Summary> {
-        let logins = day::log_in(scene, self.concurrency).await;
+    async fn day(&self, world: World<'_>) -> anyhow::Result<Summary> {
+        let logins = day::log_in(world, self.concurrency).await;
         let logins = logins.context("not every customer could log in")?;
         // What another demo left to be reviewed would be credited in the middle of this one.
-        let admin = &scene.operators.admin;
-        let left = scene.service.approve_reviews(admin, scene.run).await;
+        let admin = &world.operators.admin;
+        let left = world.service.approve_reviews(admin, world.run).await;
         left.context("the reviews cannot be gone through")?;
         let today = SystemClock.now().business_day();
-        let opening = books::open(scene, today, self.concurrency).await;
+        let opening = books::open(world, today, self.concurrency).await;
         let opening = opening.context("the books cannot be read")?;
         let size = Size {
             seed: self.seed,
             payments: self.payments,
             customers: self.customers,
         };
-        let planned = plan(size, &scene.tenant.counters);
+        let planned = plan(size, &world.tenant.counters);
         let wished = planned.len();
-        let day = self.misbehave(scene, planned).await?;
-        let closing = self.close(scene, &opening, &day).await;
-        let found = Found {
+        let day = self.misbehave(world, planned).await?;
+        let closing = self.close(world, &opening, &day).await;
+        let record = DayRecord {
             seed: self.seed,
             wished,
-            tenant: scene.tenant,
+            tenant: world.tenant,
             day: &day,
             logins: &logins,
             opening: &opening,
             closing: closing.as_ref(),
-            repeated: scene.service.repeated(),
+            repeated: world.service.repeated(),
             crossed_midnight: SystemClock.now().business_day() != today,
         };
-        let mut summary = Summary::of(&found);
+        let mut summary = Summary::of(&record);
         if summary.complete {
-            summary.checks = checks(&summary, &found);
+            summary.checks = checks(&summary, &record);
         }
         Ok(summary)
     }
 
     /// Switches the faults on for the day, and back to what they were; the same with the policy.
-    async fn misbehave(&self, scene: Scene<'_>, intents: Vec<Intent>) -> anyhow::Result<Day> {
+    async fn misbehave(&self, world: World<'_>, intents: Vec<Intent>) -> anyhow::Result<Day> {
         let of_simulator = "the simulator's switches";
-        let switches = scene.wechat.own_faults().await.context(of_simulator)?;
-        let policies = Policies::remember(scene).await.context(OF_POLICY)?;
-        scene
+        let switches = world.wechat.own_faults().await.context(of_simulator)?;
+        let policies = Policies::remember(world).await.context(OF_POLICY)?;
+        world
             .wechat
             .switch_on(self.faults)
             .await
             .context(of_simulator)?;
-        let day = self.pay(scene, intents).await;
-        scene
+        let day = self.pay(world, intents).await;
+        world
             .wechat
             .put_faults(&switches)
             .await
             .context(of_simulator)?;
-        policies.put_back(scene).await.context(OF_POLICY)?;
+        policies.put_back(world).await.context(OF_POLICY)?;
         day
     }
 
     /// Everybody pays; then the refunds and the service's own jobs get the time that they need.
-    async fn pay(&self, scene: Scene<'_>, intents: Vec<Intent>) -> anyhow::Result<Day> {
+    async fn pay(&self, world: World<'_>, intents: Vec<Intent>) -> anyhow::Result<Day> {
         // First of all, so that the minute of those who forget passes while the others pay. An
         // order keeps the time that it was made with.
         let (forgotten, others) = intents
             .into_iter()
             .partition::<Vec<_>, _>(|intent| intent.behaviour == Behaviour::Forget);
-        Policies::put(scene, 1).await.context(OF_POLICY)?;
-        let morning = day::pay(scene, forgotten, self.concurrency).await;
-        Policies::put(scene, 30).await.context(OF_POLICY)?;
-        let mut day = day::pay(scene, others, self.concurrency).await;
+        Policies::put(world, 1).await.context(OF_POLICY)?;
+        let morning = day::pay(world, forgotten, self.concurrency).await;
+        Policies::put(world, 30).await.context(OF_POLICY)?;
+        let mut day = day::pay(world, others, self.concurrency).await;
         day.visits.extend(morning.visits);
-        refund::follow_all(scene, &mut day.visits, self.concurrency).await;
-        afterwards::wait(scene, &mut day.visits, self.concurrency).await;
+        refund::follow_all(world, &mut day.visits, self.concurrency).await;
+        afterwards::wait(world, &mut day.visits, self.concurrency).await;
         // Where risk holds points of the day, because the counters could not be had in time or the
         // same people came again and again.
-        let admin = &scene.operators.admin;
-        match scene.service.approve_reviews(admin, scene.run).await {
+        let admin = &world.operators.admin;
+        match world.service.approve_reviews(admin, world.run).await {
             Ok(0) => {}
             Ok(approved) => tracing::info!(approved, "points of the day waited for a review"),
             Err(error) => tracing::warn!(reason = %error, "the reviews could not be gone through"),
         }
-        day.complete &= morning.complete && !scene.ending.is_cancelled();
+        day.complete &= morning.complete && !world.ending.is_cancelled();
         Ok(day)
     }
 
     /// Waits until everything has arrived and reads the books. Ended early, it does not wait, and
     /// does without what it cannot read.
-    async fn close(&self, scene: Scene<'_>, opening: &Opening, day: &Day) -> Option<Closing> {
+    async fn close(&self, world: World<'_>, opening: &Opening, day: &Day) -> Option<Closing> {
         let closing = async {
             if day.complete {
-                wait(scene, opening, day).await?;
+                wait(world, opening, day).await?;
             }
-            books::close(scene, opening, &day.visits, self.concurrency).await
+            books::close(world, opening, &day.visits, self.concurrency).await
         };
         let most = Duration::from_secs(if day.complete { 300 } else { 10 });
         match tokio::time::timeout(most, closing).await {
@@ -292,7 +291,7 @@ async fn greet(
 }
 
 fn customers(count: usize) -> Vec<Person> {
-    let customer = |place| Person::new(format!("sim-{}", customer_name(place)), LoginAs::Customer);
+    let customer = |index| Person::new(format!("sim-{}", customer_name(index)), LoginAs::Customer);
     (0..count).map(customer).collect()
 }
 
@@ -303,11 +302,11 @@ fn end_after(limit: Duration, ending: CancellationToken) {
     });
 }
 
-async fn wait(scene: Scene<'_>, opening: &Opening, day: &Day) -> Result<(), ApiError> {
+async fn wait(world: World<'_>, opening: &Opening, day: &Day) -> Result<(), ApiError> {
     let fates = day.visits.iter().filter_map(|visit| visit.fate.as_ref());
     let fates: Vec<_> = fates.collect();
-    let (wechat, before) = (scene.wechat, opening.wechat);
-    books::wait_for_callbacks(wechat, before, &fates, scene.ending).await?;
-    let expected = moved_by_merchant(day, scene.tenant.merchants.len());
-    books::wait_for_relay(scene, opening, &expected).await
+    let (wechat, before) = (world.wechat, opening.wechat);
+    books::wait_for_callbacks(wechat, before, &fates, world.ending).await?;
+    let expected = moved_by_merchant(day, world.tenant.merchants.len());
+    books::wait_for_relay(world, opening, &expected).await
 }

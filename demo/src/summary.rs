@@ -14,8 +14,8 @@ use super::{
     books::grown,
     check::Check,
     day::Day,
+    day_record::DayRecord,
     desk::DeskReport,
-    found::Found,
     measure::{Latencies, Percentiles, per_second},
     patience::Repeated,
     plan::Behaviour,
@@ -105,20 +105,20 @@ pub(super) struct Speed {
 
 impl Summary {
     /// Everything but what is checked.
-    pub(super) fn of(found: &Found<'_>) -> Self {
-        let moved = moved_by_merchant(found.day, found.tenant.merchants.len());
+    pub(super) fn of(record: &DayRecord<'_>) -> Self {
+        let moved = moved_by_merchant(record.day, record.tenant.merchants.len());
         Self {
-            seed: found.seed,
-            complete: found.day.complete,
-            orders: orders(found),
-            callbacks: callbacks(found),
-            merchants: merchants(found, &moved),
-            points: points::told(found),
-            returns: returns::told(found),
-            desk: found.closing.map(|closing| closing.desk.clone()),
+            seed: record.seed,
+            complete: record.day.complete,
+            orders: orders(record),
+            callbacks: callbacks(record),
+            merchants: merchants(record, &moved),
+            points: points::report(record),
+            returns: returns::report(record),
+            desk: record.closing.map(|closing| closing.desk.clone()),
             scenes: Vec::new(),
-            repeated: found.repeated,
-            speed: speed(found),
+            repeated: record.repeated,
+            speed: speed(record),
             checks: Vec::new(),
             ledger: None,
         }
@@ -156,18 +156,18 @@ pub(super) fn moved_by_merchant(day: &Day, merchants: usize) -> Vec<Totals> {
     totals
 }
 
-fn merchants(found: &Found<'_>, moved: &[Totals]) -> Vec<MerchantReport> {
-    let seen = |place: usize| {
-        let now = found.closing?.totals.get(place)?;
-        Some(now.since(*found.opening.totals.get(place)?))
+fn merchants(record: &DayRecord<'_>, moved: &[Totals]) -> Vec<MerchantReport> {
+    let seen = |index: usize| {
+        let now = record.closing?.totals.get(index)?;
+        Some(now.since(*record.opening.totals.get(index)?))
     };
-    let merchant = |(place, merchant): (usize, &super::tenant::Merchant)| MerchantReport {
+    let merchant = |(index, merchant): (usize, &super::tenant::Merchant)| MerchantReport {
         name: merchant.name.clone(),
         merchant_id: merchant.id.clone(),
-        moved: moved[place],
-        seen: seen(place),
+        moved: moved[index],
+        seen: seen(index),
     };
-    found
+    record
         .tenant
         .merchants
         .iter()
@@ -176,72 +176,72 @@ fn merchants(found: &Found<'_>, moved: &[Totals]) -> Vec<MerchantReport> {
         .collect()
 }
 
-fn callbacks(found: &Found<'_>) -> CallbacksReport {
-    let Some(closing) = found.closing else {
+fn callbacks(record: &DayRecord<'_>) -> CallbacksReport {
+    let Some(closing) = record.closing else {
         return CallbacksReport::default();
     };
-    let stayed = found.repeated.interruptions == 0;
-    let grown = grown(&found.opening.callbacks, &closing.callbacks).filter(|_| stayed);
+    let stayed = record.repeated.interruptions == 0;
+    let grown = grown(&record.opening.callbacks, &closing.callbacks).filter(|_| stayed);
     CallbacksReport {
         since_start: grown.is_none(),
         service: grown.unwrap_or_else(|| closing.callbacks.clone()),
-        wechat: closing.wechat.since(found.opening.wechat),
+        wechat: closing.wechat.since(record.opening.wechat),
     }
 }
 
-fn orders(found: &Found<'_>) -> OrdersReport {
-    let mut told = OrdersReport {
-        wished: found.wished,
-        done: found.day.visits.len(),
+fn orders(record: &DayRecord<'_>) -> OrdersReport {
+    let mut report = OrdersReport {
+        wished: record.wished,
+        done: record.day.visits.len(),
         ..OrdersReport::default()
     };
-    for visit in &found.day.visits {
+    for visit in &record.day.visits {
         if let Some(state) = visit.left_as() {
-            *told.left.entry(state.to_owned()).or_default() += 1;
+            *report.left.entry(state.to_owned()).or_default() += 1;
         }
         match &visit.end {
             End::Paid { learnt, .. } => {
-                told.paid += 1;
-                told.scanned += usize::from(visit.behaviour == Behaviour::Scan);
+                report.paid += 1;
+                report.scanned += usize::from(visit.behaviour == Behaviour::Scan);
                 match learnt {
                     Learnt::Told => {}
-                    Learnt::AppAsked => told.paid_by_question += 1,
-                    Learnt::AskedItself => told.found_by_service += 1,
+                    Learnt::AppAsked => report.paid_by_question += 1,
+                    Learnt::AskedItself => report.found_by_service += 1,
                 }
             }
             End::PaidLate => {
-                told.paid += 1;
-                told.paid_late += 1;
+                report.paid += 1;
+                report.paid_late += 1;
             }
             End::PaidUnseen(reason) => {
-                told.paid += 1;
-                *told
+                report.paid += 1;
+                *report
                     .failures
                     .entry(format!("paid, and then {reason}"))
                     .or_default() += 1;
             }
-            End::Abandoned => told.abandoned += 1,
-            End::Expired => told.expired += 1,
-            End::ClosedByCustomer => told.closed_by_customer += 1,
-            End::Stopped => told.stopped += 1,
+            End::Abandoned => report.abandoned += 1,
+            End::Expired => report.expired += 1,
+            End::ClosedByCustomer => report.closed_by_customer += 1,
+            End::Stopped => report.stopped += 1,
             End::Failed(reason) => {
-                told.failed += 1;
-                *told.failures.entry(reason.clone()).or_default() += 1;
+                report.failed += 1;
+                *report.failures.entry(reason.clone()).or_default() += 1;
             }
         }
     }
-    for (_, orders) in found.closing.iter().flat_map(|closing| &closing.customers) {
+    for (_, orders) in record.closing.iter().flat_map(|closing| &closing.customers) {
         for order in orders {
-            *told.states.entry(order.state.clone()).or_default() += 1;
+            *report.states.entry(order.state.clone()).or_default() += 1;
         }
     }
-    told
+    report
 }
 
-fn speed(found: &Found<'_>) -> Speed {
+fn speed(record: &DayRecord<'_>) -> Speed {
     let of = |took: fn(&Visit) -> Option<Duration>| {
         let mut latencies = Latencies::default();
-        found
+        record
             .day
             .visits
             .iter()
@@ -249,16 +249,16 @@ fn speed(found: &Found<'_>) -> Speed {
             .for_each(|took| latencies.add(took));
         latencies.percentiles()
     };
-    let paid = found
+    let paid = record
         .day
         .visits
         .iter()
         .filter(|visit| visit.is_paid_for())
         .count();
     Speed {
-        elapsed_ms: u64::try_from(found.day.elapsed.as_millis()).unwrap_or(u64::MAX),
-        payments_per_second: per_second(paid, found.day.elapsed),
-        login: found.logins.percentiles(),
+        elapsed_ms: u64::try_from(record.day.elapsed.as_millis()).unwrap_or(u64::MAX),
+        payments_per_second: per_second(paid, record.day.elapsed),
+        login: record.logins.percentiles(),
         create: of(|visit| visit.create),
         paid_to_visible: of(|visit| visit.visible),
     }

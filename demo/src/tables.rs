@@ -65,9 +65,9 @@ pub(super) fn summary(summary: &Summary) -> String {
     parts.join("\n\n")
 }
 
-fn scene(told: &SceneReport) -> String {
-    let mut text = told.title.to_owned();
-    for line in &told.lines {
+fn scene(report: &SceneReport) -> String {
+    let mut text = report.title.to_owned();
+    for line in &report.lines {
         let _ = write!(text, "\n  · {line}");
     }
     text
@@ -210,15 +210,15 @@ fn points(summary: &Summary) -> String {
             "not compared"
         }
     };
-    for told in &summary.points.rules {
+    for report in &summary.points.rules {
         table.add_row([
-            rule(told),
-            told.payments.to_string(),
-            yuan(told.paid_fen),
-            told.uncapped.to_string(),
-            told.expected.to_string(),
-            told.given.to_string(),
-            verdict(told.expected == told.given).to_owned(),
+            rule(report),
+            report.payments.to_string(),
+            yuan(report.paid_fen),
+            report.uncapped.to_string(),
+            report.expected.to_string(),
+            report.given.to_string(),
+            verdict(report.expected == report.given).to_owned(),
         ]);
     }
     for customer in &summary.points.samples {
@@ -239,9 +239,9 @@ fn points(summary: &Summary) -> String {
 }
 
 /// `rule 2: 1 a yuan, 2000 a day`
-fn rule(told: &RuleReport) -> String {
-    let mut text = format!("rule {}: {} a yuan", told.rule.version, told.rule.ratio);
-    if let Some(cap) = told.rule.daily_cap {
+fn rule(report: &RuleReport) -> String {
+    let mut text = format!("rule {}: {} a yuan", report.rule.version, report.rule.ratio);
+    if let Some(cap) = report.rule.daily_cap {
         let _ = write!(text, ", {cap} a day");
     }
     text
@@ -255,14 +255,14 @@ fn speed(summary: &Summary) -> String {
         ("create a payment", speed.create),
         ("from paid to visible", speed.paid_to_visible),
     ];
-    for (what, told) in kinds {
+    for (what, report) in kinds {
         table.add_row([
             what.to_owned(),
-            told.samples.to_string(),
-            told.p50_us.to_string(),
-            told.p95_us.to_string(),
-            told.p99_us.to_string(),
-            told.max_us.to_string(),
+            report.samples.to_string(),
+            report.p50_us.to_string(),
+            report.p95_us.to_string(),
+            report.p99_us.to_string(),
+            report.max_us.to_string(),
         ]);
     }
     let repeated = summary.repeated;

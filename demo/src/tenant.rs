@@ -139,13 +139,13 @@ pub(super) async fn prepare(
             tenant.left_out.push(plan.name);
             continue;
         };
-        let place = tenant.merchants.len();
+        let index = tenant.merchants.len();
         let codes = plan.codes(service, &merchant.owner, run).await;
         let codes = codes.with_context(|| format!("{} has no codes", plan.name))?;
         tenant
             .counters
             .extend(codes.map(|(code, amount_fen)| Counter {
-                merchant: place,
+                merchant: index,
                 code,
                 amount_fen,
             }));

@@ -30,7 +30,7 @@ pub(super) enum End {
     PaidLate,
     /// Made and left unpaid, as wished.
     Abandoned,
-    /// The same, and its time is over.
+    /// Made and left unpaid, as wished, and its time to pay is over.
     Expired,
     /// Closed by the customer.
     ClosedByCustomer,

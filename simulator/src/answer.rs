@@ -26,9 +26,9 @@ impl Answer {
     }
 }
 
-/// What stands in the place of an answer's signature.
+/// How an answer is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seal {
+pub(super) enum SignatureKind {
     Genuine,
     Wrong,
     Probe,

@@ -9,7 +9,7 @@ use super::fund_flow::Flow;
 use super::lock::lock;
 use super::orders::{Order, OrderState};
 use super::refunds::{Refund, RefundState};
-use super::sharing::book::{Outcome, ReturnOutcome};
+use super::sharing::book::{PartOutcome, ReturnOutcome};
 use super::state::Shared;
 use super::trade_bill::{RefundPart, Trade};
 
@@ -181,7 +181,7 @@ pub(super) fn flows(shared: &Shared) -> Vec<Flow> {
     let book = lock(&shared.sharing);
     for share in book.shares() {
         for part in share.leaving() {
-            let Outcome::Success(at) = part.outcome else {
+            let PartOutcome::Success(at) = part.outcome else {
                 continue;
             };
             let amount_fen = if share.mchid == own {

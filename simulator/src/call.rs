@@ -19,7 +19,7 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// A parameter of the query; an empty one counts as absent.
+    /// Returns a parameter of the query; an empty one counts as absent.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
         form_urlencoded::parse(self.query.as_bytes())
             .find(|(key, _)| key == name)
@@ -27,7 +27,7 @@ impl Call<'_> {
             .filter(|value| !value.is_empty())
     }
 
-    /// The same, refused when it is absent.
+    /// Returns a parameter of the query; refuses the call when it is absent.
     pub(super) fn required_parameter(&self, name: &str) -> Result<String, Refusal> {
         self.parameter(name)
             .ok_or_else(|| Refusal::param(format!("缺少查询参数{name}")))

@@ -1,7 +1,8 @@
-//! What goes wrong with a call, whatever the call wants.
+//! The faults of calls of the merchant API: which there are, how often they happen, and which one
+//! happens next.
 //!
 //! Drawn from the seed, the call, its number and how often it came, so an order has the same
-//! fate in every run, and trying again helps. [`Troubles::force`] overrules the draw.
+//! fate in every run, and trying again helps. [`CallFates::force`] overrules the draw.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -22,7 +23,7 @@ pub enum CallFault {
     SystemError,
     /// 429 `RATELIMIT_EXCEEDED`, signed; nothing was done.
     RateLimited,
-    /// The same from a proxy, unsigned.
+    /// 429 `RATELIMIT_EXCEEDED` from a proxy, unsigned; nothing was done.
     RateLimitedUnsigned,
     /// Done, and the answer does not come: long after, an unsigned 502.
     CommitThenTimeout,
@@ -42,8 +43,8 @@ pub enum CallFault {
     NotFound,
 }
 
-/// How often what goes wrong with one kind of call. Everything is off by default. A call may be
-/// slow and go wrong too; of the rest the first that is drawn, in this order, happens.
+/// How often each fault happens to one kind of call. Everything is off by default. A call may be
+/// slow and have one other fault: the first that is drawn, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CallFaults {
@@ -102,7 +103,7 @@ impl Default for CallFaults {
 }
 
 impl CallFaults {
-    fn draw(&self, seed: u64, endpoint: Endpoint, number: &str, attempt: u32) -> Fate {
+    fn draw(&self, seed: u64, endpoint: Endpoint, number: &str, attempt: u32) -> CallFate {
         let mut rng = own_rng(seed, &format!("{endpoint:?}/{number}/{attempt}"));
         let slow = self.slow.happens(&mut rng);
         let odds = [
@@ -129,20 +130,21 @@ impl CallFaults {
         let drawn = odds.map(|(fault, odds)| odds.happens(&mut rng).then_some(fault));
         let fits = |fault: &CallFault| *fault != CallFault::NotFound || endpoint.reads();
         let fault = drawn.into_iter().flatten().find(fits);
-        Fate { slow, fault }
+        CallFate { slow, fault }
     }
 }
 
-/// What goes wrong with one call.
+/// What was drawn or forced for one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Fate {
+pub(super) struct CallFate {
     pub(super) slow: bool,
     pub(super) fault: Option<CallFault>,
 }
 
-/// How often each call came, and what is to go wrong next by order.
+/// Decides what goes wrong with the next call: keeps how often each call came, and the faults that
+/// a test has forced.
 #[derive(Debug, Default)]
-pub(super) struct Troubles {
+pub(super) struct CallFates {
     attempts: HashMap<(Endpoint, String), u32>,
     forced: HashMap<(Endpoint, String), VecDeque<CallFault>>,
 }
@@ -150,7 +152,7 @@ pub(super) struct Troubles {
 /// Past this many numbers the count of attempts begins anew.
 const NUMBERS_MAX: usize = 1_000_000;
 
-impl Troubles {
+impl CallFates {
     /// The next call about `number` goes wrong so; several wait for their turn.
     pub(super) fn force(&mut self, endpoint: Endpoint, number: &str, fault: CallFault) {
         let waiting = self.forced.entry((endpoint, number.to_owned()));
@@ -163,7 +165,7 @@ impl Troubles {
         odds: CallFaults,
         endpoint: Endpoint,
         number: &str,
-    ) -> Fate {
+    ) -> CallFate {
         let key = (endpoint, number.to_owned());
         if let Some(waiting) = self.forced.get_mut(&key) {
             let fault = waiting.pop_front();
@@ -171,15 +173,15 @@ impl Troubles {
                 self.forced.remove(&key);
             }
             return match fault {
-                Some(CallFault::Slow) => Fate {
+                Some(CallFault::Slow) => CallFate {
                     slow: true,
                     fault: None,
                 },
-                Some(_) | None => Fate { slow: false, fault },
+                Some(_) | None => CallFate { slow: false, fault },
             };
         }
         if odds == CallFaults::default() {
-            return Fate::default();
+            return CallFate::default();
         }
         if self.attempts.len() >= NUMBERS_MAX {
             self.attempts.clear();
@@ -204,8 +206,8 @@ mod tests {
     #[test]
     fn a_number_has_the_same_fate_in_every_run_and_trying_again_helps() {
         let run = || {
-            let mut troubles = Troubles::default();
-            let mut fate = |n| troubles.fate(7, half(), Endpoint::Refund, &format!("R{n}"));
+            let mut call_fates = CallFates::default();
+            let mut fate = |n| call_fates.fate(7, half(), Endpoint::Refund, &format!("R{n}"));
             (0..20).flat_map(|n| [fate(n), fate(n)]).collect::<Vec<_>>()
         };
         let fates = run();
@@ -218,14 +220,14 @@ mod tests {
 
     #[test]
     fn a_forced_fault_comes_once_and_before_the_drawn() {
-        let mut troubles = Troubles::default();
-        troubles.force(Endpoint::Close, "O1", CallFault::CommitThenCut);
-        troubles.force(Endpoint::Close, "O1", CallFault::Slow);
-        let mut fate = |number| troubles.fate(7, CallFaults::default(), Endpoint::Close, number);
-        assert_eq!(fate("O2"), Fate::default());
+        let mut call_fates = CallFates::default();
+        call_fates.force(Endpoint::Close, "O1", CallFault::CommitThenCut);
+        call_fates.force(Endpoint::Close, "O1", CallFault::Slow);
+        let mut fate = |number| call_fates.fate(7, CallFaults::default(), Endpoint::Close, number);
+        assert_eq!(fate("O2"), CallFate::default());
         assert_eq!(fate("O1").fault, Some(CallFault::CommitThenCut));
         assert!(fate("O1").slow);
-        assert_eq!(fate("O1"), Fate::default());
+        assert_eq!(fate("O1"), CallFate::default());
     }
 
     #[test]

@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use super::alteration::Alteration;
 use super::apiv3::Apiv3Cipher;
+use super::callback_content::CallbackContent;
 use super::clock::{Ids, WallClock, beijing};
 use super::key_switch::KeySwitch;
 use super::keys::{KeyKind, KeySet};
-use super::news::News;
 use super::refunds::Refund;
 use super::signature::{SIGNATURE_TYPE, answer_message, header};
 use super::transaction::{Notice, Party, TradeType};
@@ -115,14 +115,14 @@ impl CallbackFactory {
         kind: KeyKind,
         alteration: Alteration,
     ) -> SignedCallback {
-        let news = News::Payment(notice.clone());
-        self.build(&self.envelope(kind, true), &news, alteration)
+        let content = CallbackContent::Payment(notice.clone());
+        self.build(&self.envelope(kind, true), &content, alteration)
     }
 
     /// A callback that tells how a refund ended, with something wrong with it or not.
     pub fn refund(&self, refund: &Refund, kind: KeyKind, alteration: Alteration) -> SignedCallback {
-        let news = News::Refund(refund.clone());
-        self.build(&self.envelope(kind, true), &news, alteration)
+        let content = CallbackContent::Refund(refund.clone());
+        self.build(&self.envelope(kind, true), &content, alteration)
     }
 
     pub(super) fn envelope(&self, kind: KeyKind, associated: bool) -> Envelope {
@@ -139,11 +139,11 @@ impl CallbackFactory {
     pub(super) fn build(
         &self,
         envelope: &Envelope,
-        news: &News,
+        content: &CallbackContent,
         alteration: Alteration,
     ) -> SignedCallback {
-        let plain = news.plaintext(&self.keys, alteration);
-        let heading = news.heading();
+        let plain = content.plaintext(&self.keys, alteration);
+        let heading = content.heading();
         let associated_data = if envelope.associated {
             heading.original_type
         } else {
@@ -313,12 +313,12 @@ mod tests {
         for kind in [KeyKind::PublicKey, KeyKind::Certificate] {
             let callback = factory.sign(&notice, kind);
             assert!(verifies(&factory, &callback));
-            let told = plain(&factory, &callback).unwrap();
-            assert_eq!(told["trade_state"], "SUCCESS");
-            assert_eq!(told["amount"]["total"], 1280);
-            assert_eq!(told["sub_mchid"], "1900000100");
-            assert_eq!(told["payer"]["sp_openid"], "oA");
-            assert!(told.get("attach").is_none());
+            let content = plain(&factory, &callback).unwrap();
+            assert_eq!(content["trade_state"], "SUCCESS");
+            assert_eq!(content["amount"]["total"], 1280);
+            assert_eq!(content["sub_mchid"], "1900000100");
+            assert_eq!(content["payer"]["sp_openid"], "oA");
+            assert!(content.get("attach").is_none());
         }
     }
 

@@ -1,5 +1,6 @@
-//! `/sim/…`: the strings behind the puppet. Not part of WeChat, and not guarded: it listens where
-//! the simulator listens, which is this machine only unless told otherwise.
+//! `/sim/…`: the control API of a test: paying, fault switches, counts, orders. It is not part of
+//! WeChat and asks nobody who they are; it listens where the simulator listens, which is this
+//! machine only unless set otherwise.
 
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ pub(super) struct PayRequest {
 pub(super) async fn pay(
     State(shared): State<Arc<Shared>>,
     Json(request): Json<PayRequest>,
-) -> Result<Response, Told> {
+) -> Result<Response, ControlError> {
     let name = match (&request.out_trade_no, &request.prepay_id) {
         (Some(number), None) => OrderName::OutTradeNo(number),
         (None, Some(id)) => OrderName::PrepayId(id),
@@ -61,18 +62,18 @@ pub(super) async fn pay(
     Ok(Json(body).into_response())
 }
 
-/// A refusal to pay, as JSON.
-pub(super) struct Told(PayError);
+/// Why the user cannot pay, as an answer of the control API: 404 or 409 with JSON.
+pub(super) struct ControlError(PayError);
 
-impl From<PayError> for Told {
+impl From<PayError> for ControlError {
     fn from(error: PayError) -> Self {
         Self(error)
     }
 }
 
-impl IntoResponse for Told {
+impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
-        let (code, message) = self.0.told();
+        let (code, message) = self.0.code_and_sentence();
         let status = if self.0 == PayError::UnknownOrder {
             StatusCode::NOT_FOUND
         } else {
@@ -187,7 +188,7 @@ pub(super) async fn cashier(
     Html(page("微信支付", &body))
 }
 
-/// The button on that page.
+/// `POST /sim/cashier/{prepay_id}`: the button on that page.
 pub(super) async fn cashier_pay(
     State(shared): State<Arc<Shared>>,
     Path(prepay_id): Path<String>,
@@ -205,6 +206,6 @@ pub(super) async fn cashier_pay(
 pub(super) fn failed(error: PayError) -> String {
     format!(
         "<div class=sheet><p class=error>{}</p></div>",
-        escape(error.told().1)
+        escape(error.code_and_sentence().1)
     )
 }

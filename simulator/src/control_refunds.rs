@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::call_faults::CallFault;
-use super::control::Told;
+use super::control::ControlError;
 use super::endpoint::Endpoint;
 use super::lock::lock;
 use super::refund_plan::{PlanRequest, RefundError};
@@ -156,7 +156,7 @@ pub(super) async fn force_call(
     State(shared): State<Arc<Shared>>,
     Json(forced): Json<Forced>,
 ) -> StatusCode {
-    lock(&shared.troubles).force(forced.call, &forced.number, forced.fault);
+    lock(&shared.call_fates).force(forced.call, &forced.number, forced.fault);
     StatusCode::NO_CONTENT
 }
 
@@ -171,7 +171,7 @@ pub(super) struct Password {
 pub(super) async fn password(
     State(shared): State<Arc<Shared>>,
     Json(asked): Json<Password>,
-) -> Result<StatusCode, Told> {
+) -> Result<StatusCode, ControlError> {
     lock(&shared.orders).set_paying(&asked.out_trade_no, asked.entering)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -20,10 +20,10 @@ use super::state::Shared;
 
 fn keys_view(shared: &Shared) -> Value {
     let faults = shared.faults();
-    let mut told = shared.switching.told(&shared.keys);
-    told["callback_key"] = json!(faults.callback_key);
-    told["callback_public_key"] = json!(faults.callback_public_key);
-    told
+    let mut view = shared.switching.view(&shared.keys);
+    view["callback_key"] = json!(faults.callback_key);
+    view["callback_public_key"] = json!(faults.callback_public_key);
+    view
 }
 
 /// What `PUT /sim/keys` takes; all of it is optional, and what is left out stays as it is.

@@ -48,7 +48,7 @@ impl Coupon {
         }
     }
 
-    /// The same, for which the merchant gets less.
+    /// A coupon whose cost the merchant bears: the merchant gets less.
     pub fn no_cash(amount_fen: i64) -> Self {
         Self {
             kind: CouponKind::NoCash,

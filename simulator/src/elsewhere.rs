@@ -15,16 +15,16 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::{Answer, Refusal};
+use super::callback_content::CallbackContent;
 use super::clock::{compact, random_bytes};
 use super::control_refunds::RefundLine;
 use super::faults::Fault;
 use super::lock::lock;
-use super::news::News;
 use super::refund_api::{refused, take_on};
 use super::refund_plan::RefundPlan;
 use super::refund_request::PaymentName;
-use super::refunds::{AskedRefund, Refund, RefundFate, RefundRefused, Timing};
-use super::resend::Errand;
+use super::refunds::{Refund, RefundFate, RefundRefused, RequestedRefund, Timing};
+use super::resend::CallbackJob;
 use super::sharing::share::share_elsewhere;
 use super::state::Shared;
 
@@ -68,14 +68,14 @@ pub struct ShareElsewhere {
 /// WeChat refused what the other system asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
-pub struct Refused {
+pub struct RefusedElsewhere {
     /// WeChat's code.
     pub code: &'static str,
     /// WeChat's sentence.
     pub message: String,
 }
 
-impl From<Refusal> for Refused {
+impl From<Refusal> for RefusedElsewhere {
     fn from(refusal: Refusal) -> Self {
         Self {
             code: refusal.code,
@@ -87,7 +87,7 @@ impl From<Refusal> for Refused {
 impl Shared {
     pub(super) fn refund_elsewhere(
         self: &Arc<Self>,
-        wanted: RefundElsewhere,
+        request: RefundElsewhere,
     ) -> Result<Refund, Refusal> {
         let timing = Timing {
             now: self.clock.now(),
@@ -95,12 +95,12 @@ impl Shared {
             compression: self.compression,
             at_once: self.faults().refunds_at_once,
         };
-        let out_refund_no = wanted.out_refund_no;
+        let out_refund_no = request.out_refund_no;
         let out_refund_no = out_refund_no.unwrap_or_else(|| self.foreign_number());
-        if wanted.fate.is_some() || wanted.faults.is_some() {
+        if request.fate.is_some() || request.faults.is_some() {
             let plan = RefundPlan {
-                fate: wanted.fate,
-                faults: wanted.faults,
+                fate: request.fate,
+                faults: request.faults,
                 callback_key: None,
             };
             self.plan_refund(&out_refund_no, plan);
@@ -108,18 +108,18 @@ impl Shared {
         let mut orders = lock(&self.orders);
         let mut refunds = lock(&self.refunds);
         let order = orders
-            .by_number(&wanted.out_trade_no)
+            .by_number(&request.out_trade_no)
             .ok_or_else(Refusal::order_not_exist)?;
         let left_fen = order
             .total_fen
             .saturating_sub(refunds.refunded_fen(&order.out_trade_no));
-        let asked = AskedRefund {
+        let asked = RequestedRefund {
             out_refund_no,
             sub_mchid: order.party.sub_mchid().map(str::to_owned),
-            refund_fen: wanted.refund_fen.unwrap_or(left_fen),
+            refund_fen: request.refund_fen.unwrap_or(left_fen),
             total_fen: order.total_fen,
             reason: None,
-            notify_url: wanted.notify_url,
+            notify_url: request.notify_url,
             funds_account: "AVAILABLE",
             from: Vec::new(),
             // Nobody repeats it: the same number again is another request, and refused.
@@ -128,7 +128,7 @@ impl Shared {
         if asked.refund_fen < 1 {
             return Err(refused(RefundRefused::MoreThanPaid));
         }
-        let name = PaymentName::OutTradeNo(wanted.out_trade_no);
+        let name = PaymentName::OutTradeNo(request.out_trade_no);
         let refund = take_on(self, &mut orders, &mut refunds, &name, asked, timing)?;
         drop((refunds, orders));
         self.process_refund(&refund, self.refund_fate(&refund.out_refund_no));
@@ -141,36 +141,36 @@ impl Shared {
         format!("1301{}{count:015}", &compact(self.clock.now())[..8])
     }
 
-    pub(super) fn share_elsewhere(&self, wanted: ShareElsewhere) -> Result<Value, Refusal> {
-        let (number, notify_url) = (wanted.out_order_no, wanted.notify_url);
+    pub(super) fn share_elsewhere(&self, request: ShareElsewhere) -> Result<Value, Refusal> {
+        let (number, notify_url) = (request.out_order_no, request.notify_url);
         let out_order_no = number.unwrap_or_else(|| self.foreign_number());
-        let told = share_elsewhere(
+        let movement = share_elsewhere(
             self,
-            &wanted.out_trade_no,
+            &request.out_trade_no,
             out_order_no,
-            (wanted.account, wanted.amount_fen),
-            wanted.unfreeze_unsplit,
+            (request.account, request.amount_fen),
+            request.unfreeze_unsplit,
         )?;
         if let Some(url) = notify_url {
-            let (faults, kind) = self.faults().draw(self.seed, &told.out_order_no);
-            self.sender.dispatch(Errand {
+            let (faults, kind) = self.faults().draw(self.seed, &movement.out_order_no);
+            self.sender.dispatch(CallbackJob {
                 notify_url: url.into(),
-                news: News::Share(told.clone()),
+                content: CallbackContent::Share(movement.clone()),
                 faults,
                 kind,
                 late: Duration::from_millis(self.faults().late_ms.into()),
             });
         }
-        Ok(told.answer)
+        Ok(movement.answer)
     }
 }
 
 /// `POST /sim/elsewhere/refunds`: another system refunds.
 pub(super) async fn refund(
     State(shared): State<Arc<Shared>>,
-    Json(wanted): Json<RefundElsewhere>,
+    Json(request): Json<RefundElsewhere>,
 ) -> Response {
-    match shared.refund_elsewhere(wanted) {
+    match shared.refund_elsewhere(request) {
         Ok(refund) => Json(RefundLine::from(refund)).into_response(),
         Err(refusal) => unsigned(refusal),
     }
@@ -179,15 +179,15 @@ pub(super) async fn refund(
 /// `POST /sim/elsewhere/shares`: another system shares.
 pub(super) async fn share(
     State(shared): State<Arc<Shared>>,
-    Json(wanted): Json<ShareElsewhere>,
+    Json(request): Json<ShareElsewhere>,
 ) -> Response {
-    match shared.share_elsewhere(wanted) {
-        Ok(told) => Json(told).into_response(),
+    match shared.share_elsewhere(request) {
+        Ok(movement) => Json(movement).into_response(),
         Err(refusal) => unsigned(refusal),
     }
 }
 
-/// WeChat's refusal, told to whoever pulls the strings.
+/// Returns WeChat's refusal as an answer of the control API, which is not signed.
 fn unsigned(refusal: Refusal) -> Response {
     match Answer::from(refusal) {
         Answer::Json(status, body) => {

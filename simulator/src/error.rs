@@ -72,7 +72,7 @@ pub enum PayError {
 
 impl PayError {
     /// A stable code and a sentence that a person at the phone can read.
-    pub(super) fn told(self) -> (&'static str, &'static str) {
+    pub(super) fn code_and_sentence(self) -> (&'static str, &'static str) {
         match self {
             Self::UnknownOrder => ("ORDER_NOT_EXIST", "订单不存在"),
             Self::AlreadyPaid => ("ORDERPAID", "该订单已支付"),

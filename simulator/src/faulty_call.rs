@@ -1,24 +1,25 @@
-//! Serving one call of the merchant API with what goes wrong with it.
+//! Serves one call of the merchant API, with the fault that was drawn or forced for it.
 
 use std::time::Duration;
 
 use http::StatusCode;
 
-use super::answer::{Answer, Refusal, Seal};
-use super::call_faults::{CallFault, Fate};
+use super::answer::{Answer, Refusal, SignatureKind};
+use super::call_faults::{CallFate, CallFault};
 use super::endpoint::Endpoint;
 use super::lock::lock;
 use super::sharing::request::no_record;
 use super::state::Shared;
 
 impl Shared {
-    /// Does what a call asks for, or does not, as the faults will have it.
-    pub(super) async fn troubled(
+    /// Carries out a call, unless a rate limit refuses it or a fault prevents it, and returns the
+    /// answer as the fault changes it.
+    pub(super) async fn with_call_faults(
         &self,
         endpoint: Endpoint,
         number: &str,
         act: impl FnOnce() -> Result<Answer, Refusal>,
-    ) -> Result<(Answer, Seal), Refusal> {
+    ) -> Result<(Answer, SignatureKind), Refusal> {
         let switches = self.faults();
         if switches.rate_limits {
             let elapsed = self.started.elapsed();
@@ -35,25 +36,27 @@ impl Shared {
             })
         };
         let odds = switches.calls.get(&endpoint).copied().unwrap_or_default();
-        let fate = lock(&self.troubles).fate(self.seed, odds, endpoint, number);
-        if fate != Fate::default() {
+        let fate = lock(&self.call_fates).fate(self.seed, odds, endpoint, number);
+        if fate != CallFate::default() {
             self.stats.call_faults.add();
         }
         if fate.slow {
             self.pause(Duration::from_millis(odds.slow_ms.into())).await;
         }
         let Some(fault) = fate.fault else {
-            return act().map(|answer| (answer, Seal::Genuine));
+            return act().map(|answer| (answer, SignatureKind::Genuine));
         };
         // Without the number: that of a receiver is a person's openid.
         tracing::debug!(?endpoint, ?fault, "a call goes wrong as asked");
-        let genuine = |answer| Ok((answer, Seal::Genuine));
+        let genuine = |answer| Ok((answer, SignatureKind::Genuine));
         match fault {
             CallFault::Slow => genuine(act()?),
             CallFault::BadGateway => genuine(Answer::BadGateway),
             CallFault::SystemError => Err(system_error()),
             CallFault::RateLimited => Err(Refusal::rate_limited()),
-            CallFault::RateLimitedUnsigned => Ok((Refusal::rate_limited().into(), Seal::Absent)),
+            CallFault::RateLimitedUnsigned => {
+                Ok((Refusal::rate_limited().into(), SignatureKind::Absent))
+            }
             CallFault::CommitThenTimeout => {
                 act()?;
                 self.pause(Duration::from_millis(odds.hang_ms.into())).await;
@@ -76,9 +79,9 @@ impl Shared {
                 act()?;
                 Err(system_error())
             }
-            CallFault::WrongSignature => Ok((told(act()), Seal::Wrong)),
-            CallFault::Probe => Ok((told(act()), Seal::Probe)),
-            CallFault::Unsigned => Ok((told(act()), Seal::Absent)),
+            CallFault::WrongSignature => Ok((answer_of(act()), SignatureKind::Wrong)),
+            CallFault::Probe => Ok((answer_of(act()), SignatureKind::Probe)),
+            CallFault::Unsigned => Ok((answer_of(act()), SignatureKind::Absent)),
             CallFault::NotFound => Err(match endpoint {
                 Endpoint::RefundQuery => Refusal::refund_not_exists(),
                 Endpoint::SharingQuery => no_record(),
@@ -98,7 +101,7 @@ impl Shared {
     }
 }
 
-fn told(done: Result<Answer, Refusal>) -> Answer {
+fn answer_of(done: Result<Answer, Refusal>) -> Answer {
     done.unwrap_or_else(Answer::from)
 }
 

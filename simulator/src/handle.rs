@@ -145,7 +145,7 @@ impl Simulator {
             funds: Mutex::default(),
             refund_plans: Mutex::default(),
             refund_moves: Notify::new(),
-            troubles: Mutex::default(),
+            call_fates: Mutex::default(),
             limits: Mutex::default(),
             started: Instant::now(),
             mini_program: MiniProgram::default(),
@@ -199,7 +199,7 @@ impl Simulator {
         self.shared.pay(OrderName::OutTradeNo(out_trade_no), how)
     }
 
-    /// The same by prepay id, as the client would.
+    /// The user pays, by prepay id as the client does. Returns without waiting for the callback.
     #[expect(
         clippy::unused_async,
         reason = "callers should not notice when paying comes to wait"

@@ -139,7 +139,7 @@ impl KeySwitch {
             .filter(|_| shares.next_apiv3.happens(rng))
     }
 
-    pub(super) fn told(&self, keys: &KeySet) -> Value {
+    pub(super) fn view(&self, keys: &KeySet) -> Value {
         let certificates: Vec<_> = self
             .certificates()
             .iter()

@@ -1,8 +1,9 @@
-//! What a test can pull while the simulator runs: refunds, balances, codes, single calls, messages.
+//! What a test can do to a running simulator: end refunds, set balances, scan codes, make single
+//! calls go wrong, read messages.
 
 use super::call_faults::CallFault;
 use super::callback::SignedCallback;
-use super::elsewhere::{RefundElsewhere, Refused, ShareElsewhere};
+use super::elsewhere::{RefundElsewhere, RefusedElsewhere, ShareElsewhere};
 use super::endpoint::Endpoint;
 use super::error::PayError;
 use super::handle::Simulator;
@@ -78,14 +79,17 @@ impl Simulator {
 impl Simulator {
     /// Another system refunds a payment of ours under a number of its own. Its end is told to the
     /// address that it names. Fails as WeChat would refuse it.
-    pub fn refund_elsewhere(&self, wanted: RefundElsewhere) -> Result<Refund, Refused> {
-        Ok(self.shared.refund_elsewhere(wanted)?)
+    pub fn refund_elsewhere(&self, request: RefundElsewhere) -> Result<Refund, RefusedElsewhere> {
+        Ok(self.shared.refund_elsewhere(request)?)
     }
 
     /// Another system shares a payment of ours under a number of its own; the answer in WeChat's
     /// words. Fails as WeChat would refuse it.
-    pub fn share_elsewhere(&self, wanted: ShareElsewhere) -> Result<serde_json::Value, Refused> {
-        Ok(self.shared.share_elsewhere(wanted)?)
+    pub fn share_elsewhere(
+        &self,
+        request: ShareElsewhere,
+    ) -> Result<serde_json::Value, RefusedElsewhere> {
+        Ok(self.shared.share_elsewhere(request)?)
     }
 }
 
@@ -116,7 +120,7 @@ impl Simulator {
     /// The next call about this number goes wrong so, whatever the switches say. Several wait for
     /// their turn.
     pub fn force_call(&self, endpoint: Endpoint, number: &str, fault: CallFault) {
-        lock(&self.shared.troubles).force(endpoint, number, fault);
+        lock(&self.shared.call_fates).force(endpoint, number, fault);
     }
 }
 

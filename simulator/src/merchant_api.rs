@@ -10,7 +10,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, US
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::json;
 
-use super::answer::{Answer, Refusal, Seal};
+use super::answer::{Answer, Refusal, SignatureKind};
 use super::call::Call;
 use super::clock::beijing;
 use super::endpoint::Endpoint;
@@ -55,10 +55,10 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -
         }
         Err(_) => Err(Refusal::param("请求的HTTP BODY过长")),
     };
-    let (answer, seal) = answer.unwrap_or_else(|refusal| {
+    let (answer, signature_kind) = answer.unwrap_or_else(|refusal| {
         shared.stats.requests_refused.add();
         tracing::debug!(code = refusal.code, target, "simulated WeChat refuses");
-        (refusal.into(), Seal::Genuine)
+        (refusal.into(), SignatureKind::Genuine)
     });
     // The kind that the request names signs; without a name it is the certificate.
     respond(
@@ -67,7 +67,7 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -
             .switching
             .signer(kind.flatten().unwrap_or(KeyKind::Certificate)),
         answer,
-        seal,
+        signature_kind,
     )
 }
 
@@ -117,7 +117,7 @@ fn admit(
 }
 
 /// Every endpoint on one page, behind what may go wrong with all of them.
-async fn route(shared: &Arc<Shared>, call: &Call<'_>) -> Result<(Answer, Seal), Refusal> {
+async fn route(shared: &Arc<Shared>, call: &Call<'_>) -> Result<(Answer, SignatureKind), Refusal> {
     let path: Vec<&str> = call.path.split('/').skip(2).collect();
     let get = call.method == Method::GET;
     // Shared money arrives when it is due, whoever asks for what.
@@ -143,8 +143,8 @@ async fn route(shared: &Arc<Shared>, call: &Call<'_>) -> Result<(Answer, Seal), 
         _ => Err(Refusal::not_found()),
     };
     match Endpoint::of(get, &path, call.body) {
-        Some((endpoint, number)) => shared.troubled(endpoint, &number, act).await,
-        None => act().map(|answer| (answer, Seal::Genuine)),
+        Some((endpoint, number)) => shared.with_call_faults(endpoint, &number, act).await,
+        None => act().map(|answer| (answer, SignatureKind::Genuine)),
     }
 }
 
@@ -173,7 +173,12 @@ fn certificates(shared: &Shared) -> Answer {
 
 /// The answer over the wire. Only a proxy's 502 and a bill's file leave the signature out by
 /// themselves.
-fn respond(shared: &Shared, kind: KeyKind, answer: Answer, seal: Seal) -> Response {
+fn respond(
+    shared: &Shared,
+    kind: KeyKind,
+    answer: Answer,
+    signature_kind: SignatureKind,
+) -> Response {
     let json = "application/json; charset=utf-8";
     let (status, content_type, body, signed) = match answer {
         Answer::Json(status, body) => (status, Some(json), body, true),
@@ -191,7 +196,7 @@ fn respond(shared: &Shared, kind: KeyKind, answer: Answer, seal: Seal) -> Respon
     if let Some(content_type) = content_type {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
-    if signed && seal != Seal::Absent {
+    if signed && signature_kind != SignatureKind::Absent {
         sign_answer(
             &mut headers,
             &shared.keys,
@@ -200,7 +205,7 @@ fn respond(shared: &Shared, kind: KeyKind, answer: Answer, seal: Seal) -> Respon
             &shared.ids,
             &body,
         );
-        spoil(&mut headers, shared, seal);
+        spoil(&mut headers, shared, signature_kind);
     }
     // The digits after the dash are WeChat's own error number; 0 is none.
     let outcome = if status.is_success() {
@@ -217,15 +222,17 @@ fn respond(shared: &Shared, kind: KeyKind, answer: Answer, seal: Seal) -> Respon
 }
 
 /// Changes a signature that was right.
-fn spoil(headers: &mut HeaderMap, shared: &Shared, seal: Seal) {
+fn spoil(headers: &mut HeaderMap, shared: &Shared, signature_kind: SignatureKind) {
     let Some(signature) = headers.get_mut("wechatpay-signature") else {
         return;
     };
-    match seal {
-        Seal::Genuine | Seal::Absent => {}
+    match signature_kind {
+        SignatureKind::Genuine | SignatureKind::Absent => {}
         // Well-formed, and over something else.
-        Seal::Wrong => *signature = header(&shared.keys.merchant().sign(b"something else")),
-        Seal::Probe => {
+        SignatureKind::Wrong => {
+            *signature = header(&shared.keys.merchant().sign(b"something else"));
+        }
+        SignatureKind::Probe => {
             let genuine = signature.to_str().unwrap_or_default();
             *signature = header(&format!("WECHATPAY/SIGNTEST/{genuine}"));
         }

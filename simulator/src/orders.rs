@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use super::coupon::Coupon;
 use super::error::PayError;
 use super::prepay::Prepay;
-use super::token::{code_url, place_of_code_url, place_of_prepay_id, prepay_id};
+use super::token::{code_url, position_of_code_url, position_of_prepay_id, prepay_id};
 use super::transaction::{Notice, Party, TradeType};
 
 /// An order, without what is the same in thousands of them (those texts are shared).
@@ -56,11 +56,11 @@ pub(super) enum OrderState {
 
 impl Order {
     /// What the user pays with: a prepay id, or a code in which the order's other codes end.
-    fn token(&mut self, place: u64, unique: u64, now: OffsetDateTime) -> String {
+    fn token(&mut self, position: u64, unique: u64, now: OffsetDateTime) -> String {
         match self.trade_type {
-            TradeType::Jsapi => prepay_id(place, unique, now),
+            TradeType::Jsapi => prepay_id(position, unique, now),
             TradeType::Native => {
-                let code = code_url(place, unique, now);
+                let code = code_url(position, unique, now);
                 self.code = Some(code.as_str().into());
                 code
             }
@@ -137,10 +137,10 @@ pub(super) enum NotClosed {
 #[derive(Debug)]
 pub(super) struct Orders {
     kept: VecDeque<Order>,
-    /// The place of the oldest kept one. Places never repeat, not even after a restart: a token
+    /// The position of the oldest kept one. Positions never repeat, not even after a restart: a token
     /// from before it must not pay somebody else's order.
     first: u64,
-    places: HashMap<Arc<str>, u64>,
+    positions: HashMap<Arc<str>, u64>,
     transactions: HashMap<Arc<str>, u64>,
     texts: HashSet<Arc<str>>,
     kept_max: usize,
@@ -151,7 +151,7 @@ impl Orders {
         Self {
             kept: VecDeque::new(),
             first,
-            places: HashMap::new(),
+            positions: HashMap::new(),
             transactions: HashMap::new(),
             texts: HashSet::new(),
             kept_max: kept_max.max(1),
@@ -166,8 +166,8 @@ impl Orders {
         unique: u64,
         now: OffsetDateTime,
     ) -> Result<String, Reentry> {
-        if let Some(place) = self.places.get(prepay.out_trade_no.as_str()).copied() {
-            let order = self.at_mut(place).ok_or(Reentry::Closed)?;
+        if let Some(position) = self.positions.get(prepay.out_trade_no.as_str()).copied() {
+            let order = self.at_mut(position).ok_or(Reentry::Closed)?;
             return match order.state {
                 OrderState::Paid { .. } => Err(Reentry::Paid),
                 OrderState::Closed => Err(Reentry::Closed),
@@ -177,14 +177,14 @@ impl Orders {
                 {
                     Err(Reentry::OtherParameters)
                 }
-                OrderState::NotPaid => Ok(order.token(place, unique, now)),
+                OrderState::NotPaid => Ok(order.token(position, unique, now)),
             };
         }
         if self.kept.len() >= self.kept_max {
             self.forget_oldest();
         }
         let out_trade_no: Arc<str> = prepay.out_trade_no.into();
-        let place = self.first + u64::try_from(self.kept.len()).unwrap_or(u64::MAX);
+        let position = self.first + u64::try_from(self.kept.len()).unwrap_or(u64::MAX);
         let mut order = Order {
             out_trade_no: Arc::clone(&out_trade_no),
             trade_type: prepay.trade_type,
@@ -203,9 +203,9 @@ impl Orders {
             expires_at: prepay.expires_at,
             fingerprint: prepay.fingerprint,
         };
-        let token = order.token(place, unique, now);
+        let token = order.token(position, unique, now);
         self.kept.push_back(order);
-        self.places.insert(out_trade_no, place);
+        self.positions.insert(out_trade_no, position);
         Ok(token)
     }
 
@@ -217,8 +217,8 @@ impl Orders {
         transaction_id: &str,
         now: OffsetDateTime,
     ) -> Result<&Order, PayError> {
-        let place = self.place(name, now)?;
-        let order = self.at_mut(place).ok_or(PayError::UnknownOrder)?;
+        let position = self.position(name, now)?;
+        let order = self.at_mut(position).ok_or(PayError::UnknownOrder)?;
         match order.state {
             OrderState::Paid { .. } => return Err(PayError::AlreadyPaid),
             OrderState::Closed => return Err(PayError::Closed),
@@ -249,8 +249,8 @@ impl Orders {
             transaction_id: Arc::clone(&transaction_id),
             paid_at: now,
         };
-        self.transactions.insert(transaction_id, place);
-        self.at(place).ok_or(PayError::UnknownOrder)
+        self.transactions.insert(transaction_id, position);
+        self.at(position).ok_or(PayError::UnknownOrder)
     }
 
     /// The merchant closes the order; again changes nothing. `busy`: as if the user were paying.
@@ -287,12 +287,12 @@ impl Orders {
     }
 
     fn order_mut(&mut self, out_trade_no: &str) -> Option<&mut Order> {
-        let place = self.places.get(out_trade_no).copied()?;
-        self.at_mut(place)
+        let position = self.positions.get(out_trade_no).copied()?;
+        self.at_mut(position)
     }
 
     pub(super) fn by_number(&self, out_trade_no: &str) -> Option<&Order> {
-        self.at(*self.places.get(out_trade_no)?)
+        self.at(*self.positions.get(out_trade_no)?)
     }
 
     pub(super) fn by_transaction(&self, transaction_id: &str) -> Option<&Order> {
@@ -304,7 +304,7 @@ impl Orders {
         name: OrderName<'_>,
         now: OffsetDateTime,
     ) -> Result<&Order, PayError> {
-        self.at(self.place(name, now)?)
+        self.at(self.position(name, now)?)
             .ok_or(PayError::UnknownOrder)
     }
 
@@ -317,25 +317,25 @@ impl Orders {
         self.kept.len()
     }
 
-    fn place(&self, name: OrderName<'_>, now: OffsetDateTime) -> Result<u64, PayError> {
+    fn position(&self, name: OrderName<'_>, now: OffsetDateTime) -> Result<u64, PayError> {
         match name {
             OrderName::OutTradeNo(number) => self
-                .places
+                .positions
                 .get(number)
                 .copied()
                 .ok_or(PayError::UnknownOrder),
             OrderName::PrepayId(id) => {
-                let place = place_of_prepay_id(id, now)?;
-                match self.at(place).map(|order| order.trade_type) {
-                    Some(TradeType::Jsapi) => Ok(place),
+                let position = position_of_prepay_id(id, now)?;
+                match self.at(position).map(|order| order.trade_type) {
+                    Some(TradeType::Jsapi) => Ok(position),
                     Some(TradeType::Native) | None => Err(PayError::UnknownOrder),
                 }
             }
             OrderName::CodeUrl(code) => {
-                let place = place_of_code_url(code, now)?;
-                let order = self.at(place).ok_or(PayError::UnknownOrder)?;
+                let position = position_of_code_url(code, now)?;
+                let order = self.at(position).ok_or(PayError::UnknownOrder)?;
                 if order.code.as_deref() == Some(code) {
-                    Ok(place)
+                    Ok(position)
                 } else {
                     Err(PayError::CodeExpired)
                 }
@@ -343,20 +343,20 @@ impl Orders {
         }
     }
 
-    fn at(&self, place: u64) -> Option<&Order> {
+    fn at(&self, position: u64) -> Option<&Order> {
         self.kept
-            .get(usize::try_from(place.checked_sub(self.first)?).ok()?)
+            .get(usize::try_from(position.checked_sub(self.first)?).ok()?)
     }
 
-    fn at_mut(&mut self, place: u64) -> Option<&mut Order> {
+    fn at_mut(&mut self, position: u64) -> Option<&mut Order> {
         self.kept
-            .get_mut(usize::try_from(place.checked_sub(self.first)?).ok()?)
+            .get_mut(usize::try_from(position.checked_sub(self.first)?).ok()?)
     }
 
     fn forget_oldest(&mut self) {
         if let Some(order) = self.kept.pop_front() {
             self.first += 1;
-            self.places.remove(&order.out_trade_no);
+            self.positions.remove(&order.out_trade_no);
             if let OrderState::Paid { transaction_id, .. } = order.state {
                 self.transactions.remove(&transaction_id);
             }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::callback::SignedCallback;
+use super::callback_content::CallbackContent;
 use super::coupon::Coupon;
 use super::error::PayError;
 use super::faults::Fault;
 use super::keys::KeyKind;
 use super::lock::lock;
-use super::news::News;
 use super::orders::OrderName;
-use super::resend::Errand;
+use super::resend::CallbackJob;
 use super::state::Shared;
 
 /// How the user pays. `Payment::default()`: whoever the order is for, faults as the switches say.
@@ -44,7 +44,7 @@ impl Payment {
         }
     }
 
-    /// The same, and a coupon pays some of it.
+    /// Returns this payment with a coupon that pays some of it.
     #[must_use]
     pub fn with_coupon(mut self, coupon: Coupon) -> Self {
         self.coupon = Some(coupon);
@@ -95,9 +95,9 @@ impl Shared {
             .faults
             .map_or(drawn, |forced| forced.into_iter().collect());
         let out_trade_no = notice.out_trade_no.clone();
-        self.sender.dispatch(Errand {
+        self.sender.dispatch(CallbackJob {
             notify_url,
-            news: News::Payment(notice),
+            content: CallbackContent::Payment(notice),
             faults: faults.clone(),
             kind: how.callback_key.unwrap_or(kind),
             late: Duration::from_millis(switches.late_ms.into()),

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::error::SimulatorError;
 use super::lock::lock;
-use super::phone_service::{ScannedMerchant, Service, Trouble};
+use super::phone_service::{PhoneError, ScannedMerchant, Service};
 
 const VISITS_MAX: usize = 10_000;
 
@@ -53,10 +53,10 @@ impl Phone {
         *lock(&self.merchants) = merchants;
     }
 
-    pub(super) fn service(&self) -> Result<&Service, Trouble> {
+    pub(super) fn service(&self) -> Result<&Service, PhoneError> {
         self.service
             .as_ref()
-            .ok_or_else(|| Trouble("模拟器启动时没有给出服务地址".to_owned()))
+            .ok_or_else(|| PhoneError("模拟器启动时没有给出服务地址".to_owned()))
     }
 
     pub(super) fn remember(&self, prepay_id: String, visit: Visit) {
@@ -72,8 +72,8 @@ impl Phone {
         }
     }
 
-    pub(super) fn visit(&self, prepay_id: &str) -> Result<Visit, Trouble> {
+    pub(super) fn visit(&self, prepay_id: &str) -> Result<Visit, PhoneError> {
         let visit = lock(&self.visits).0.get(prepay_id).cloned();
-        visit.ok_or_else(|| Trouble("这部手机上没有这笔订单，请重新扫码".to_owned()))
+        visit.ok_or_else(|| PhoneError("这部手机上没有这笔订单，请重新扫码".to_owned()))
     }
 }

@@ -24,7 +24,7 @@ use super::login_codes::openid_for;
 use super::orders::OrderName;
 use super::payment::Payment;
 use super::phone::Visit;
-use super::phone_service::{Created, Trouble};
+use super::phone_service::{Created, PhoneError};
 use super::state::Shared;
 
 const CUSTOMERS: [&str; 5] = [
@@ -34,20 +34,20 @@ const CUSTOMERS: [&str; 5] = [
     "demo-customer-4",
     "demo-customer-5",
 ];
-pub(super) type Shown = Result<Response, Trouble>;
+pub(super) type PageResult = Result<Response, PhoneError>;
 
-impl IntoResponse for Trouble {
+impl IntoResponse for PhoneError {
     fn into_response(self) -> Response {
         let body = format!(
             "<div class=sheet><p class=error>{}</p><a class=button href=/phone>返回</a></div>",
             escape(&self.0)
         );
-        shown(page("出错了", &body))
+        page_response(page("出错了", &body))
     }
 }
 
-/// A page, with nothing allowed in it that is not in it.
-pub(super) fn shown(page: String) -> Response {
+/// Returns a page with headers that forbid scripts and whatever the page does not hold itself.
+pub(super) fn page_response(page: String) -> Response {
     let mut response = Html(page).into_response();
     let headers = response.headers_mut();
     headers.insert(
@@ -60,8 +60,9 @@ pub(super) fn shown(page: String) -> Response {
     response
 }
 
+/// Who holds the phone, and what they scan.
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct PhoneQuery {
     #[serde(default)]
     customer: String,
     #[serde(default)]
@@ -70,7 +71,7 @@ pub(super) struct Asked {
     code: String,
 }
 
-impl Asked {
+impl PhoneQuery {
     /// The name typed in, or else the one chosen.
     fn customer(&self) -> &str {
         let typed = self.other.trim();
@@ -88,7 +89,7 @@ impl Asked {
 /// `GET /phone?code=…`: who am I, and what do I scan?
 pub(super) async fn home(
     State(shared): State<Arc<Shared>>,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<PhoneQuery>,
 ) -> Response {
     let chosen = asked.customer();
     let mut body = String::from(
@@ -138,13 +139,13 @@ pub(super) async fn home(
         body.push_str("</div>");
     }
     body.push_str("</form>");
-    shown(page("模拟手机", &body))
+    page_response(page("模拟手机", &body))
 }
 
 #[derive(Deserialize)]
 pub(super) struct Scanned {
     #[serde(flatten)]
-    asked: Asked,
+    asked: PhoneQuery,
     #[serde(default)]
     merchant: String,
     #[serde(default)]
@@ -159,14 +160,14 @@ pub(super) async fn merchant(
         merchant,
         said,
     }): Query<Scanned>,
-) -> Shown {
+) -> PageResult {
     let scanned = if merchant.is_empty() {
         code_of(&asked.code)
     } else {
         merchant
     };
     if scanned.is_empty() {
-        return Err(Trouble("请输入收款码或选择一家店".to_owned()));
+        return Err(PhoneError("请输入收款码或选择一家店".to_owned()));
     }
     let code = shared.phone.service()?.code(&scanned).await?;
     let customer = asked.customer();
@@ -205,7 +206,7 @@ pub(super) async fn merchant(
             escape(&query(&[("customer", customer)])),
         ),
     );
-    Ok(shown(page(&code.merchant_name, &body)))
+    Ok(page_response(page(&code.merchant_name, &body)))
 }
 
 #[derive(Deserialize)]
@@ -217,9 +218,12 @@ pub(super) struct OrderForm {
 }
 
 /// `POST /phone/order`: the mini-program asks the service for an order and calls WeChat with it.
-pub(super) async fn order(State(shared): State<Arc<Shared>>, Form(form): Form<OrderForm>) -> Shown {
-    let amount_fen =
-        fen(&form.amount).ok_or_else(|| Trouble("金额不正确，请输入如 12.80 的金额".to_owned()))?;
+pub(super) async fn order(
+    State(shared): State<Arc<Shared>>,
+    Form(form): Form<OrderForm>,
+) -> PageResult {
+    let amount_fen = fen(&form.amount)
+        .ok_or_else(|| PhoneError("金额不正确，请输入如 12.80 的金额".to_owned()))?;
     let service = shared.phone.service()?;
     let merchant = service.code(&form.code).await?;
     let token = service.login(&form.customer).await?;
@@ -240,7 +244,7 @@ pub(super) async fn order(State(shared): State<Arc<Shared>>, Form(form): Form<Or
 
 /// What WeChat's client does with the parameters: the signature must be the merchant's over the
 /// mini-program's own app id, and the token must be one that WeChat gave out.
-fn request_payment<'a>(shared: &Shared, created: &'a Created) -> Result<&'a str, Trouble> {
+fn request_payment<'a>(shared: &Shared, created: &'a Created) -> Result<&'a str, PhoneError> {
     let pay = &created.wechat_pay;
     let message = format!(
         "{}\n{}\n{}\n{}\n",
@@ -255,15 +259,22 @@ fn request_payment<'a>(shared: &Shared, created: &'a Created) -> Result<&'a str,
             .merchant()
             .verify(message.as_bytes(), &pay.pay_sign)
     {
-        return Err(Trouble("requestPayment:fail 支付验证签名失败".to_owned()));
+        return Err(PhoneError(
+            "requestPayment:fail 支付验证签名失败".to_owned(),
+        ));
     }
     let prepay_id = pay.package.strip_prefix("prepay_id=");
     let prepay_id =
-        prepay_id.ok_or_else(|| Trouble("requestPayment:fail 缺少参数 prepay_id".to_owned()))?;
+        prepay_id.ok_or_else(|| PhoneError("requestPayment:fail 缺少参数 prepay_id".to_owned()))?;
     let orders = lock(&shared.orders);
     orders
         .by_name(OrderName::PrepayId(prepay_id), shared.clock.now())
-        .map_err(|error| Trouble(format!("requestPayment:fail {}", error.told().1)))?;
+        .map_err(|error| {
+            PhoneError(format!(
+                "requestPayment:fail {}",
+                error.code_and_sentence().1
+            ))
+        })?;
     Ok(prepay_id)
 }
 
@@ -271,12 +282,12 @@ fn request_payment<'a>(shared: &Shared, created: &'a Created) -> Result<&'a str,
 pub(super) async fn sheet(
     State(shared): State<Arc<Shared>>,
     Path(prepay_id): Path<String>,
-) -> Shown {
+) -> PageResult {
     let visit = shared.phone.visit(&prepay_id)?;
     let total_fen = lock(&shared.orders)
         .by_name(OrderName::PrepayId(&prepay_id), shared.clock.now())
         .map(|order| order.total_fen)
-        .map_err(|error| Trouble(error.told().1.to_owned()))?;
+        .map_err(|error| PhoneError(error.code_and_sentence().1.to_owned()))?;
     let back = query(&[
         ("customer", &visit.customer),
         ("code", &visit.merchant.code),
@@ -292,11 +303,14 @@ pub(super) async fn sheet(
         escape(&back),
         escape(&visit.order_no),
     );
-    Ok(shown(page("微信支付", &body)))
+    Ok(page_response(page("微信支付", &body)))
 }
 
 /// `POST /phone/pay/{prepay_id}`: the money moves and the callback is sent.
-pub(super) async fn pay(State(shared): State<Arc<Shared>>, Path(prepay_id): Path<String>) -> Shown {
+pub(super) async fn pay(
+    State(shared): State<Arc<Shared>>,
+    Path(prepay_id): Path<String>,
+) -> PageResult {
     let visit = shared.phone.visit(&prepay_id)?;
     let openid = openid_for(&visit.customer);
     let how = Payment {
@@ -306,7 +320,7 @@ pub(super) async fn pay(State(shared): State<Arc<Shared>>, Path(prepay_id): Path
     match shared.pay(OrderName::PrepayId(&prepay_id), how) {
         // Pressed twice: paid once.
         Ok(_) | Err(PayError::AlreadyPaid) => {}
-        Err(error) => return Err(Trouble(error.told().1.to_owned())),
+        Err(error) => return Err(PhoneError(error.code_and_sentence().1.to_owned())),
     }
     Ok(Redirect::to(&format!("/phone/result/{prepay_id}")).into_response())
 }

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::offset};
 
 use super::html::{escape, page, page_again, yuan};
-use super::phone_pages::{Shown, put, query, shown};
-use super::phone_service::{Service, Trouble};
+use super::phone_pages::{PageResult, page_response, put, query};
+use super::phone_service::{PhoneError, Service};
 use super::state::Shared;
 
 /// How often the result page asks the service before it answers, and how often it loads itself.
@@ -28,7 +28,7 @@ pub(super) async fn result(
     State(shared): State<Arc<Shared>>,
     Path(prepay_id): Path<String>,
     Query(Turn { turn }): Query<Turn>,
-) -> Shown {
+) -> PageResult {
     let visit = shared.phone.visit(&prepay_id)?;
     let service = shared.phone.service()?;
     let token = visit.token.expose_secret();
@@ -61,7 +61,7 @@ pub(super) async fn result(
         } else {
             page("微信支付", &body)
         };
-        return Ok(shown(waiting));
+        return Ok(page_response(waiting));
     }
     let mut body = format!(
         "<div class=sheet><p class=ok>支付成功</p><p class=name>{}</p><p class=amount>¥{}</p>",
@@ -84,7 +84,7 @@ pub(super) async fn result(
             escape(&visit.order_no),
         ),
     );
-    Ok(shown(page("支付成功", &body)))
+    Ok(page_response(page("支付成功", &body)))
 }
 
 /// The balance and the last records. Trouble here does not take away that it is paid.
@@ -101,7 +101,10 @@ async fn points(body: &mut String, service: &Service, token: &str) {
             }
             body.push_str("</p>");
         }
-        Err(Trouble(said)) => put(body, format_args!("<p class=error>{}</p>", escape(&said))),
+        Err(PhoneError(sentence)) => put(
+            body,
+            format_args!("<p class=error>{}</p>", escape(&sentence)),
+        ),
     }
     match service.records(token).await {
         Ok(records) => {
@@ -125,7 +128,10 @@ async fn points(body: &mut String, service: &Service, token: &str) {
             }
             body.push_str("</table>");
         }
-        Err(Trouble(said)) => put(body, format_args!("<p class=error>{}</p>", escape(&said))),
+        Err(PhoneError(sentence)) => put(
+            body,
+            format_args!("<p class=error>{}</p>", escape(&sentence)),
+        ),
     }
     body.push_str("</div>");
 }

@@ -92,9 +92,9 @@ struct Problem {
     detail: Option<String>,
 }
 
-/// A sentence for the person at the phone.
+/// Why the phone cannot go on: a sentence for the person who holds it.
 #[derive(Debug)]
-pub(super) struct Trouble(pub(super) String);
+pub(super) struct PhoneError(pub(super) String);
 
 /// The service, as the phone sees it.
 #[derive(Debug)]
@@ -123,12 +123,12 @@ impl Service {
         url
     }
 
-    pub(super) async fn code(&self, code: &str) -> Result<ScannedMerchant, Trouble> {
+    pub(super) async fn code(&self, code: &str) -> Result<ScannedMerchant, PhoneError> {
         ask(self.http.get(self.url(&["codes", code]))).await
     }
 
     /// Logs in with a code of the simulator's own.
-    pub(super) async fn login(&self, customer: &str) -> Result<String, Trouble> {
+    pub(super) async fn login(&self, customer: &str) -> Result<String, PhoneError> {
         let body = json!({"tenant": TENANT, "code": format!("sim-{customer}"), "as": "customer"});
         let url = self.url(&["auth", "wechat", "login"]);
         let token: Token = ask(self.http.post(url).json(&body)).await?;
@@ -141,7 +141,7 @@ impl Service {
         key: &str,
         code: &str,
         amount_fen: i64,
-    ) -> Result<Created, Trouble> {
+    ) -> Result<Created, PhoneError> {
         let request = self
             .http
             .post(self.url(&["customer", "payments"]))
@@ -151,12 +151,16 @@ impl Service {
         ask(request).await
     }
 
-    pub(super) async fn order(&self, token: &str, order_no: &str) -> Result<OrderStatus, Trouble> {
+    pub(super) async fn order(
+        &self,
+        token: &str,
+        order_no: &str,
+    ) -> Result<OrderStatus, PhoneError> {
         let url = self.url(&["customer", "payments", order_no]);
         ask(self.http.get(url).bearer_auth(token)).await
     }
 
-    pub(super) async fn points(&self, token: &str) -> Result<Balance, Trouble> {
+    pub(super) async fn points(&self, token: &str) -> Result<Balance, PhoneError> {
         ask(self
             .http
             .get(self.url(&["customer", "points"]))
@@ -164,7 +168,7 @@ impl Service {
         .await
     }
 
-    pub(super) async fn records(&self, token: &str) -> Result<Vec<Record>, Trouble> {
+    pub(super) async fn records(&self, token: &str) -> Result<Vec<Record>, PhoneError> {
         let mut url = self.url(&["customer", "points", "records"]);
         url.query_pairs_mut().append_pair("limit", "5");
         let records: Records = ask(self.http.get(url).bearer_auth(token)).await?;
@@ -173,20 +177,20 @@ impl Service {
 }
 
 /// Sends and reads; a problem document becomes its Chinese sentence.
-async fn ask<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Trouble> {
-    let unreachable = |error: reqwest::Error| Trouble(format!("服务暂时无法访问（{error}）"));
+async fn ask<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, PhoneError> {
+    let unreachable = |error: reqwest::Error| PhoneError(format!("服务暂时无法访问（{error}）"));
     let answer = request.send().await.map_err(unreachable)?;
     let status = answer.status();
     let body = answer.bytes().await.map_err(unreachable)?;
     if status.is_success() {
         return serde_json::from_slice(&body)
-            .map_err(|error| Trouble(format!("无法理解服务的回答（{error}）")));
+            .map_err(|error| PhoneError(format!("无法理解服务的回答（{error}）")));
     }
-    Err(trouble(status, &body))
+    Err(phone_error(status, &body))
 }
 
-fn trouble(status: StatusCode, body: &[u8]) -> Trouble {
+fn phone_error(status: StatusCode, body: &[u8]) -> PhoneError {
     let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
-    let said = problem.detail.or(problem.title);
-    Trouble(said.unwrap_or_else(|| format!("服务回答 {status}")))
+    let sentence = problem.detail.or(problem.title);
+    PhoneError(sentence.unwrap_or_else(|| format!("服务回答 {status}")))
 }

@@ -16,7 +16,7 @@ use super::coupon::Coupon;
 use super::lock::lock;
 use super::orders::{Order, Orders};
 use super::refund_request::{AbnormalRequest, PaymentName, RefundRequest};
-use super::refunds::{AskedRefund, Refund, RefundRefused, RefundState, Refunds, Timing};
+use super::refunds::{Refund, RefundRefused, RefundState, Refunds, RequestedRefund, Timing};
 use super::state::Shared;
 
 /// Everything below `/v3/refund/`.
@@ -62,7 +62,7 @@ pub(super) fn take_on(
     orders: &mut Orders,
     refunds: &mut Refunds,
     payment: &PaymentName,
-    asked: AskedRefund,
+    asked: RequestedRefund,
     timing: Timing,
 ) -> Result<Refund, Refusal> {
     if refunds.known(&asked).map_err(refused)?.is_some() {

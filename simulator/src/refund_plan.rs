@@ -1,4 +1,4 @@
-//! What is to become of one refund, said beforehand.
+//! How one refund is to end and how its callbacks are to be, decided beforehand by a test.
 
 use serde::Deserialize;
 

@@ -7,7 +7,7 @@ use super::answer::Refusal;
 use super::fields::Fields;
 use super::keys::{KeyKind, KeySet};
 use super::prepay::{check_notify_url, fingerprint, mchid};
-use super::refunds::{AskedRefund, RefundDestination};
+use super::refunds::{RefundDestination, RequestedRefund};
 
 /// How the refund names its payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) enum PaymentName {
 #[derive(Debug)]
 pub(super) struct RefundRequest {
     pub(super) payment: PaymentName,
-    pub(super) asked: AskedRefund,
+    pub(super) asked: RequestedRefund,
 }
 
 impl RefundRequest {
@@ -58,7 +58,7 @@ impl RefundRequest {
         }
         goods(&mut fields)?;
         fields.finish()?;
-        let asked = AskedRefund {
+        let asked = RequestedRefund {
             out_refund_no,
             sub_mchid,
             refund_fen,

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use super::alteration::Alteration;
 use super::callback::SignedCallback;
+use super::callback_content::CallbackContent;
 use super::faults::Fault;
 use super::keys::KeyKind;
 use super::lock::lock;
-use super::news::News;
 use super::refund_plan::{RefundError, RefundPlan};
 use super::refunds::{Refund, RefundFate, RefundState};
-use super::resend::Errand;
+use super::resend::CallbackJob;
 use super::state::Shared;
 
 impl Shared {
@@ -112,9 +112,9 @@ impl Shared {
             return;
         };
         let (faults, kind) = self.refund_callback_fate(&refund.out_refund_no);
-        self.sender.dispatch(Errand {
+        self.sender.dispatch(CallbackJob {
             notify_url: url.into(),
-            news: News::Refund(refund.clone()),
+            content: CallbackContent::Refund(refund.clone()),
             faults,
             kind,
             late: Duration::from_millis(self.faults().late_ms.into()),

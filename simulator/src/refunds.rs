@@ -116,7 +116,7 @@ pub struct Refund {
     pub(super) coupon: Option<Coupon>,
     /// What the user is told.
     pub reason: Option<String>,
-    /// Where the outcome is told to; without one it is not told.
+    /// The address of its callback; without one no callback is sent.
     pub notify_url: Option<String>,
     /// When WeChat took it on.
     pub accepted_at: OffsetDateTime,
@@ -152,7 +152,7 @@ impl Refund {
 
 /// What a request asks for, its fields being right.
 #[derive(Debug, Clone)]
-pub(super) struct AskedRefund {
+pub(super) struct RequestedRefund {
     pub(super) out_refund_no: String,
     pub(super) sub_mchid: Option<String>,
     pub(super) refund_fen: i64,
@@ -212,7 +212,7 @@ impl Refunds {
     }
 
     /// The refund that has this number already, if the request asks for the same again.
-    pub(super) fn known(&self, asked: &AskedRefund) -> Result<Option<&Refund>, RefundRefused> {
+    pub(super) fn known(&self, asked: &RequestedRefund) -> Result<Option<&Refund>, RefundRefused> {
         match self.by_number(&asked.out_refund_no) {
             None => Ok(None),
             Some(refund) if refund.fingerprint != asked.fingerprint => {
@@ -230,7 +230,7 @@ impl Refunds {
     /// Whether a refund with a new number may be. The merchant's balance is not asked here.
     pub(super) fn check(
         &self,
-        asked: &AskedRefund,
+        asked: &RequestedRefund,
         order: &Order,
         timing: Timing,
     ) -> Result<(), RefundRefused> {
@@ -268,7 +268,7 @@ impl Refunds {
 
     /// The coupon's part of a refund: its part of all refunds of the order with this one, less what
     /// those before gave back.
-    fn discount_fen(&self, asked: &AskedRefund, order: &Order) -> i64 {
+    fn discount_fen(&self, asked: &RequestedRefund, order: &Order) -> i64 {
         let before_fen = self.refunded_fen(&order.out_trade_no);
         let after_fen = before_fen.saturating_add(asked.refund_fen);
         order.coupon.as_ref().map_or(0, |coupon| {
@@ -278,7 +278,7 @@ impl Refunds {
     }
 
     /// What the merchant has to give for it.
-    pub(super) fn settled_fen(&self, asked: &AskedRefund, order: &Order) -> i64 {
+    pub(super) fn settled_fen(&self, asked: &RequestedRefund, order: &Order) -> i64 {
         let borne = order
             .coupon
             .as_ref()
@@ -294,7 +294,7 @@ impl Refunds {
     /// Takes in what [`Refunds::check`] has let pass.
     pub(super) fn accept(
         &mut self,
-        asked: AskedRefund,
+        asked: RequestedRefund,
         order: &Order,
         refund_id: String,
         timing: Timing,
@@ -328,13 +328,13 @@ impl Refunds {
             fingerprint: asked.fingerprint,
             accepted: timing.instant,
         };
-        let place = self.next;
+        let position = self.next;
         self.next += 1;
-        self.numbers.insert(refund.out_refund_no.clone(), place);
-        self.ids.insert(refund.refund_id.clone(), place);
+        self.numbers.insert(refund.out_refund_no.clone(), position);
+        self.ids.insert(refund.refund_id.clone(), position);
         let of_order = self.of_orders.entry(refund.out_trade_no.clone());
-        of_order.or_default().push(place);
-        self.kept.insert(place, refund.clone());
+        of_order.or_default().push(position);
+        self.kept.insert(position, refund.clone());
         Ok(refund)
     }
 
@@ -391,11 +391,11 @@ impl Refunds {
         &self,
         out_trade_no: &str,
     ) -> impl DoubleEndedIterator<Item = &Refund> + Clone {
-        let places = self.of_orders.get(out_trade_no);
-        places
+        let positions = self.of_orders.get(out_trade_no);
+        positions
             .map_or(&[][..], Vec::as_slice)
             .iter()
-            .filter_map(|place| self.kept.get(place))
+            .filter_map(|position| self.kept.get(position))
     }
 
     /// What went back or is on its way, in fen. What was closed stayed.
@@ -415,12 +415,12 @@ impl Refunds {
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((place, refund)) = self.kept.pop_first() {
+        if let Some((position, refund)) = self.kept.pop_first() {
             self.numbers.remove(&refund.out_refund_no);
             self.ids.remove(&refund.refund_id);
-            if let Some(places) = self.of_orders.get_mut(&refund.out_trade_no) {
-                places.retain(|other| *other != place);
-                if places.is_empty() {
+            if let Some(positions) = self.of_orders.get_mut(&refund.out_trade_no) {
+                positions.retain(|other| *other != position);
+                if positions.is_empty() {
                     self.of_orders.remove(&refund.out_trade_no);
                 }
             }
@@ -463,8 +463,8 @@ mod tests {
         orders
     }
 
-    fn asked(number: &str) -> AskedRefund {
-        AskedRefund {
+    fn asked(number: &str) -> RequestedRefund {
+        RequestedRefund {
             out_refund_no: number.to_owned(),
             sub_mchid: None,
             refund_fen: 10,

@@ -16,10 +16,10 @@ use tokio_util::task::TaskTracker;
 use super::alteration::Alteration;
 use super::arrivals::Arrivals;
 use super::callback::{CallbackFactory, Envelope};
+use super::callback_content::CallbackContent;
 use super::error::SimulatorError;
 use super::faults::Fault;
 use super::keys::KeyKind;
-use super::news::News;
 use super::stats::Counters;
 
 /// Seconds between one attempt and the next.
@@ -34,19 +34,19 @@ const SECOND: Duration = Duration::from_secs(1);
 /// WeChat has no such limit; the machine that both sides share has.
 const CONNECTIONS_MAX: usize = 512;
 
-/// One payment or refund to be told of.
+/// A callback to be sent: what it tells, where it goes, and what goes wrong with it.
 #[derive(Debug)]
-pub(super) struct Errand {
+pub(super) struct CallbackJob {
     pub(super) notify_url: Arc<str>,
-    pub(super) news: News,
+    pub(super) content: CallbackContent,
     pub(super) faults: BTreeSet<Fault>,
     pub(super) kind: KeyKind,
     pub(super) late: Duration,
 }
 
-/// How a receiver answered.
+/// How a receiver answered one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Heard {
+enum DeliveryResult {
     Acknowledged,
     Refused,
     Nothing,
@@ -102,14 +102,14 @@ impl CallbackSender {
     }
 
     /// Starts telling of something and returns at once.
-    pub(super) fn dispatch(self: &Arc<Self>, errand: Errand) {
-        if errand.faults.contains(&Fault::Lost) {
+    pub(super) fn dispatch(self: &Arc<Self>, job: CallbackJob) {
+        if job.faults.contains(&Fault::Lost) {
             self.stats.callbacks_lost.add();
             return;
         }
         let number = self.arrivals.enter();
         let sender = Arc::clone(self);
-        self.spawn(async move { sender.tell(number, &errand).await });
+        self.spawn(async move { sender.tell(number, &job).await });
     }
 
     /// Resolves when nothing is waiting to be sent.
@@ -128,35 +128,35 @@ impl CallbackSender {
         self.tasks.wait().await;
     }
 
-    async fn tell(&self, number: u64, errand: &Errand) {
-        let has = |fault| errand.faults.contains(&fault);
+    async fn tell(&self, number: u64, job: &CallbackJob) {
+        let has = |fault| job.faults.contains(&fault);
         if has(Fault::Late) {
-            self.pause(errand.late).await;
+            self.pause(job.late).await;
         }
         let mut held = None;
         if has(Fault::OutOfOrder) {
             held = Some(self.arrivals.hold(number, SECOND / self.compression).await);
         }
-        let mut news = errand.news.clone();
+        let mut content = job.content.clone();
         if has(Fault::NoAttach) {
-            news = news.without_attach();
+            content = content.without_attach();
         }
         let line = Line {
             sender: self,
-            errand,
-            news,
+            job,
+            content,
             associated: !has(Fault::NoAssociatedData),
         };
         let mut schedule = SCHEDULE.into_iter().map(Duration::from_secs);
         let genuine = line.envelope();
 
-        for alteration in errand.faults.iter().copied().filter_map(Fault::spoils) {
+        for alteration in job.faults.iter().copied().filter_map(Fault::spoils) {
             if alteration.is_forgery() {
                 self.stats.forgeries_sent.add();
-                if line.send(&genuine, alteration).await == Heard::Acknowledged {
+                if line.send(&genuine, alteration).await == DeliveryResult::Acknowledged {
                     self.stats.forgeries_acknowledged.add();
                     tracing::warn!(
-                        number = errand.news.number(),
+                        number = job.content.number(),
                         ?alteration,
                         "the service acknowledged a forged callback"
                     );
@@ -204,43 +204,44 @@ impl CallbackSender {
 /// One errand's way to its receiver.
 struct Line<'a> {
     sender: &'a CallbackSender,
-    errand: &'a Errand,
-    news: News,
+    job: &'a CallbackJob,
+    content: CallbackContent,
     associated: bool,
 }
 
 impl Line<'_> {
     fn envelope(&self) -> Envelope {
-        self.sender
-            .factory
-            .envelope(self.errand.kind, self.associated)
+        self.sender.factory.envelope(self.job.kind, self.associated)
     }
 
     async fn send_genuine(&self, envelope: &Envelope) -> bool {
         let heard = self.send(envelope, Alteration::Genuine).await;
         let stats = &self.sender.stats;
         match heard {
-            Heard::Acknowledged => stats.callbacks_acknowledged.add(),
-            Heard::Refused => stats.callbacks_refused.add(),
-            Heard::Nothing => stats.callbacks_unanswered.add(),
+            DeliveryResult::Acknowledged => stats.callbacks_acknowledged.add(),
+            DeliveryResult::Refused => stats.callbacks_refused.add(),
+            DeliveryResult::Nothing => stats.callbacks_unanswered.add(),
         }
-        heard == Heard::Acknowledged
+        heard == DeliveryResult::Acknowledged
     }
 
-    async fn send(&self, envelope: &Envelope, alteration: Alteration) -> Heard {
+    async fn send(&self, envelope: &Envelope, alteration: Alteration) -> DeliveryResult {
         // Never closed, so there is always a permit in the end.
         let _permit = self.sender.lines.acquire().await;
-        let callback = self.sender.factory.build(envelope, &self.news, alteration);
+        let callback = self
+            .sender
+            .factory
+            .build(envelope, &self.content, alteration);
         self.sender.stats.callbacks_sent.add();
         let answer = self
             .sender
             .http
-            .post(&*self.errand.notify_url)
+            .post(&*self.job.notify_url)
             .headers(callback.headers)
             .body(callback.body)
             .send()
             .await;
-        let number = self.news.number();
+        let number = self.content.number();
         match answer {
             Ok(answer) => {
                 let status = answer.status().as_u16();
@@ -253,14 +254,14 @@ impl Line<'_> {
                     "callback answered with {status}"
                 );
                 if matches!(status, 200 | 204) {
-                    Heard::Acknowledged
+                    DeliveryResult::Acknowledged
                 } else {
-                    Heard::Refused
+                    DeliveryResult::Refused
                 }
             }
             Err(error) => {
                 tracing::debug!(number, ?alteration, %error, "callback not answered");
-                Heard::Nothing
+                DeliveryResult::Nothing
             }
         }
     }

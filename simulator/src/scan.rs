@@ -8,7 +8,7 @@ use axum::{Form, Json};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::control::{Told, failed};
+use super::control::{ControlError, failed};
 use super::faults::Fault;
 use super::html::{escape, page, yuan};
 use super::lock::lock;
@@ -29,7 +29,7 @@ pub(super) struct ScanRequest {
 pub(super) async fn scan(
     State(shared): State<Arc<Shared>>,
     Json(request): Json<ScanRequest>,
-) -> Result<Response, Told> {
+) -> Result<Response, ControlError> {
     let how = Payment {
         openid: Some(request.openid),
         faults: request.faults,

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::bills::Bills;
-use super::call_faults::Troubles;
+use super::call_faults::CallFates;
 use super::callback::CallbackFactory;
 use super::chance::PerMille;
 use super::clock::{Ids, WallClock};
@@ -44,7 +44,7 @@ pub(super) struct Shared {
     pub(super) refund_plans: Mutex<HashMap<String, RefundPlan>>,
     /// Wakes those who wait for a refund whenever one has ended.
     pub(super) refund_moves: Notify,
-    pub(super) troubles: Mutex<Troubles>,
+    pub(super) call_fates: Mutex<CallFates>,
     pub(super) limits: Mutex<Limits>,
     pub(super) started: Instant,
     pub(super) mini_program: MiniProgram,

@@ -1,6 +1,6 @@
 //! What a user pays with: the prepay id of a JSAPI order, the code of a native one.
 //!
-//! Both carry the order's place in the queue, so no index is needed to find it, and the second in
+//! Both carry the order's position among all orders, so no index is needed to find it, and the second in
 //! which they were given out: they are good for two hours, whatever the order's own time to pay.
 
 use time::{Duration, OffsetDateTime};
@@ -12,41 +12,46 @@ const LIFE: Duration = Duration::hours(2);
 const CODE_URL: &str = "weixin://wxpay/bizpayurl?pr=";
 
 /// 36 characters: `wx` and the token.
-pub(super) fn prepay_id(place: u64, unique: u64, now: OffsetDateTime) -> String {
-    format!("wx{}", token(place, unique, now))
+pub(super) fn prepay_id(position: u64, unique: u64, now: OffsetDateTime) -> String {
+    format!("wx{}", token(position, unique, now))
 }
 
 /// What the merchant draws as a QR code.
-pub(super) fn code_url(place: u64, unique: u64, now: OffsetDateTime) -> String {
-    format!("{CODE_URL}{}", token(place, unique, now))
+pub(super) fn code_url(position: u64, unique: u64, now: OffsetDateTime) -> String {
+    format!("{CODE_URL}{}", token(position, unique, now))
 }
 
-/// The place of the order behind a prepay id that is not too old.
-pub(super) fn place_of_prepay_id(id: &str, now: OffsetDateTime) -> Result<u64, PayError> {
+/// Returns the position of the order behind a prepay id that is not too old.
+pub(super) fn position_of_prepay_id(id: &str, now: OffsetDateTime) -> Result<u64, PayError> {
     let token = id.strip_prefix("wx").ok_or(PayError::UnknownOrder)?;
-    place(token, now)?.ok_or(PayError::PrepayExpired)
+    position(token, now)?.ok_or(PayError::PrepayExpired)
 }
 
-/// The same for a code.
-pub(super) fn place_of_code_url(code: &str, now: OffsetDateTime) -> Result<u64, PayError> {
+/// Returns the position of the order behind a native code that is not too old.
+pub(super) fn position_of_code_url(code: &str, now: OffsetDateTime) -> Result<u64, PayError> {
     let token = code.strip_prefix(CODE_URL).ok_or(PayError::UnknownOrder)?;
-    place(token, now)?.ok_or(PayError::CodeExpired)
+    position(token, now)?.ok_or(PayError::CodeExpired)
 }
 
-/// The second, 13 hex digits of the place and 7 that make it unlike the last.
-fn token(place: u64, unique: u64, now: OffsetDateTime) -> String {
-    format!("{}{:013x}{:07x}", compact(now), place, unique & 0xfff_ffff)
+/// The second, 13 hex digits of the position and 7 that make it unlike the last.
+fn token(position: u64, unique: u64, now: OffsetDateTime) -> String {
+    format!(
+        "{}{:013x}{:07x}",
+        compact(now),
+        position,
+        unique & 0xfff_ffff
+    )
 }
 
 /// `None` if the token is too old.
-fn place(token: &str, now: OffsetDateTime) -> Result<Option<u64>, PayError> {
+fn position(token: &str, now: OffsetDateTime) -> Result<Option<u64>, PayError> {
     if token.len() != 34 || !token.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(PayError::UnknownOrder);
     }
     let (issued, rest) = token.split_at(14);
-    let place = u64::from_str_radix(&rest[..13], 16).map_err(|_| PayError::UnknownOrder)?;
+    let position = u64::from_str_radix(&rest[..13], 16).map_err(|_| PayError::UnknownOrder)?;
     let earliest = compact(now.saturating_sub(LIFE));
-    Ok((issued >= earliest.as_str()).then_some(place))
+    Ok((issued >= earliest.as_str()).then_some(position))
 }
 
 #[cfg(test)]
@@ -61,11 +66,17 @@ mod tests {
         let (id, code) = (prepay_id(77, 1, now), code_url(78, 2, now));
         assert_eq!(id.len(), 36);
         let last = now + LIFE;
-        assert_eq!(place_of_prepay_id(&id, last), Ok(77));
-        assert_eq!(place_of_code_url(&code, last), Ok(78));
+        assert_eq!(position_of_prepay_id(&id, last), Ok(77));
+        assert_eq!(position_of_code_url(&code, last), Ok(78));
         let late = last + Duration::seconds(1);
-        assert_eq!(place_of_prepay_id(&id, late), Err(PayError::PrepayExpired));
-        assert_eq!(place_of_code_url(&code, late), Err(PayError::CodeExpired));
+        assert_eq!(
+            position_of_prepay_id(&id, late),
+            Err(PayError::PrepayExpired)
+        );
+        assert_eq!(
+            position_of_code_url(&code, late),
+            Err(PayError::CodeExpired)
+        );
         for odd in [
             "",
             "wx",
@@ -75,7 +86,7 @@ mod tests {
             "wx面面面面面面面面面面面a",
         ] {
             assert_eq!(
-                place_of_prepay_id(odd, now),
+                position_of_prepay_id(odd, now),
                 Err(PayError::UnknownOrder),
                 "{odd}"
             );

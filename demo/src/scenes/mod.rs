@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use super::{
     check::Check,
     patience::ApiError,
-    scene::Scene,
     service::{LoginAs, Person},
+    world::World,
 };
 
 /// One scene, told.
@@ -55,8 +55,8 @@ impl SceneReport {
 }
 
 /// Plays every scene. What goes wrong in one is its check that fails.
-pub(super) async fn play(scene: Scene<'_>) -> (Vec<SceneReport>, Vec<Check>) {
-    let stage = match Stage::set(scene).await {
+pub(super) async fn play(world: World<'_>) -> (Vec<SceneReport>, Vec<Check>) {
+    let stage = match Stage::set(world).await {
         Ok(stage) => stage,
         Err(error) => {
             let what = "what risk and points do can be shown";
@@ -76,25 +76,25 @@ pub(super) async fn play(scene: Scene<'_>) -> (Vec<SceneReport>, Vec<Check>) {
         ),
     ];
     let mut checks = Vec::new();
-    let told = played.into_iter().map(|(title, played)| {
-        let mut told = played.unwrap_or_else(|error| {
-            let mut told = SceneReport::new(title);
-            told.must(
+    let reports = played.into_iter().map(|(title, played)| {
+        let mut report = played.unwrap_or_else(|error| {
+            let mut report = SceneReport::new(title);
+            report.must(
                 "every scene of risk and points was played",
                 false,
                 format!("{title}: {error}"),
             );
-            told
+            report
         });
-        checks.extend(told.check.take());
-        told
+        checks.extend(report.check.take());
+        report
     });
-    (told.collect(), checks)
+    (reports.collect(), checks)
 }
 
 /// Where the scenes are played, and by which rules.
 struct Stage<'a> {
-    scene: Scene<'a>,
+    world: World<'a>,
     /// Ids of the rules in force that decide.
     rules: Vec<String>,
     code: String,
@@ -103,17 +103,17 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    async fn set(scene: Scene<'a>) -> Result<Self, ApiError> {
-        let rules: Result<Value, ApiError> = scene
+    async fn set(world: World<'a>) -> Result<Self, ApiError> {
+        let rules: Result<Value, ApiError> = world
             .service
-            .get(&scene.operators.admin, &["admin", "risk", "rules"], &[])
+            .get(&world.operators.admin, &["admin", "risk", "rules"], &[])
             .await;
         // Risk may be switched off; that is no mistake.
         let rules = rules.unwrap_or_default();
         let rules = rules["rules"].as_array().cloned().unwrap_or_default();
         let live = rules.iter().filter(|rule| rule["shadow"] != json!(true));
         let rules = live.filter_map(|rule| rule["id"].as_str().map(str::to_owned));
-        let open = scene
+        let open = world
             .tenant
             .counters
             .iter()
@@ -121,11 +121,11 @@ impl<'a> Stage<'a> {
         let counter =
             open.ok_or_else(|| ApiError::Strange("no code with an open amount".to_owned()))?;
         Ok(Self {
-            scene,
+            world,
             rules: rules.collect(),
             code: counter.code.clone(),
-            merchant: scene.tenant.merchants[counter.merchant].name.clone(),
-            merchant_id: scene.tenant.merchants[counter.merchant].id.clone(),
+            merchant: world.tenant.merchants[counter.merchant].name.clone(),
+            merchant_id: world.tenant.merchants[counter.merchant].id.clone(),
         })
     }
 
@@ -135,7 +135,7 @@ impl<'a> Stage<'a> {
 
     /// New people each time, so that nobody has a history from the demo before.
     fn login_code(&self, who: &str) -> String {
-        format!("sim-{}-{who}", self.scene.run)
+        format!("sim-{}-{who}", self.world.run)
     }
 
     async fn send(
@@ -145,7 +145,7 @@ impl<'a> Stage<'a> {
         (key, from): (Option<&str>, Option<&str>),
         body: Value,
     ) -> Result<Value, ApiError> {
-        let service = self.scene.service;
+        let service = self.world.service;
         let mut request = service.request(Method::POST, path).json(&body);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
@@ -164,7 +164,7 @@ impl<'a> Stage<'a> {
         key: &str,
         from: Option<&str>,
     ) -> Result<Value, ApiError> {
-        let key = format!("{}-{key}", self.scene.run);
+        let key = format!("{}-{key}", self.world.run);
         let body = json!({ "code": self.code, "amount_fen": FEN });
         self.send(
             customer,
@@ -177,7 +177,7 @@ impl<'a> Stage<'a> {
 
     async fn close(&self, customer: &Person, order: &Value) -> Result<(), ApiError> {
         let number = order["order_no"].as_str().unwrap_or_default();
-        self.scene.service.close(customer, number).await.map(|_| ())
+        self.world.service.close(customer, number).await.map(|_| ())
     }
 
     fn has(&self, rule: &str) -> bool {
@@ -185,13 +185,13 @@ impl<'a> Stage<'a> {
     }
 
     async fn hasty(&self) -> Result<SceneReport, ApiError> {
-        let mut told = SceneReport::new("too many payments in a minute");
+        let mut report = SceneReport::new("too many payments in a minute");
         if !self.has(rule::HASTY) {
-            told.line(format!(
+            report.line(format!(
                 "left out: the service has no live rule {}",
                 rule::HASTY
             ));
-            return Ok(told);
+            return Ok(report);
         }
         let customer = self.somebody("hasty");
         let (mut made, mut stopped) = (Vec::new(), None);
@@ -208,37 +208,37 @@ impl<'a> Stage<'a> {
         for order in &made {
             self.close(&customer, order).await?;
         }
-        told.line(format!(
+        report.line(format!(
             "a customer begins {HASTY} payments in a row at {}",
             self.merchant
         ));
-        told.line(match stopped {
+        report.line(match stopped {
             Some(number) => format!(
                 "payment {number} is refused: risk_blocked (403); the ones before were made"
             ),
             None => "none is refused".to_owned(),
         });
-        told.must(
+        report.must(
             "the eleventh payment of a customer in a minute is blocked, and none before it",
             stopped == Some(HASTY) && made.len() == HASTY - 1,
             format!("{} made, refused: {stopped:?}", made.len()),
         );
-        Ok(told)
+        Ok(report)
     }
 
     async fn abroad(&self) -> Result<SceneReport, ApiError> {
-        let mut told = SceneReport::new("from another network");
+        let mut report = SceneReport::new("from another network");
         if !self.has(rule::NETWORK) {
-            told.line(format!(
+            report.line(format!(
                 "left out: the service has no live rule {}",
                 rule::NETWORK
             ));
-            return Ok(told);
+            return Ok(report);
         }
         let customer = self.somebody("traveller");
         let first = self.create(&customer, "home", Some(AT_HOME)).await?;
         self.close(&customer, &first).await?;
-        told.line(format!("a customer pays from {AT_HOME}, as ever"));
+        report.line(format!("a customer pays from {AT_HOME}, as ever"));
         let asked = match self.create(&customer, "abroad", Some(ABROAD)).await {
             Err(ApiError::Refused {
                 code,
@@ -247,24 +247,24 @@ impl<'a> Stage<'a> {
             }) if code == "risk_verification_required" => challenge,
             Err(error) => return Err(error),
             Ok(_) => {
-                told.line(format!(
+                report.line(format!(
                     "and from {ABROAD}: nobody asks. Does the service trust 127.0.0.1 as a proxy?"
                 ));
-                told.must(
+                report.must(
                     "a payment from an unknown network is verified",
                     false,
                     "it went through",
                 );
-                return Ok(told);
+                return Ok(report);
             }
         };
-        told.line(format!(
+        report.line(format!(
             "and from {ABROAD}: risk_verification_required (403), answer {asked}"
         ));
         let wrong = json!({ "code": self.login_code("somebody-else") });
         let answer = ["customer", "challenges", &asked, "answer"];
         let refused = self.send(&customer, &answer, (None, None), wrong).await;
-        told.line(match &refused {
+        report.line(match &refused {
             Ok(_) => "somebody else's wx.login answers it".to_owned(),
             Err(error) => format!("somebody else's wx.login does not: {error}"),
         });
@@ -272,13 +272,13 @@ impl<'a> Stage<'a> {
         self.send(&customer, &answer, (None, None), right).await?;
         let order = self.create(&customer, "abroad", Some(ABROAD)).await?;
         self.close(&customer, &order).await?;
-        told.line("a fresh wx.login of their own does, and the same request goes through");
-        told.must(
+        report.line("a fresh wx.login of their own does, and the same request goes through");
+        report.must(
             "a payment from an unknown network is verified, by the customer alone",
             refused.is_err(),
             "verified",
         );
-        Ok(told)
+        Ok(report)
     }
 
     /// Pays, and waits until the service knows.
@@ -298,12 +298,12 @@ impl<'a> Stage<'a> {
         let package = order["wechat_pay"]["package"].as_str().unwrap_or_default();
         let prepay_id = package.strip_prefix("prepay_id=").unwrap_or_default();
         match coupon_fen {
-            Some(fen) => self.scene.wechat.pay_with_coupon(prepay_id, fen).await?,
-            None => self.scene.wechat.pay_with(prepay_id, &[]).await?,
+            Some(fen) => self.world.wechat.pay_with_coupon(prepay_id, fen).await?,
+            None => self.world.wechat.pay_with(prepay_id, &[]).await?,
         };
         for _ in 0..100 {
             if self
-                .scene
+                .world
                 .service
                 .payment(customer, &number)
                 .await?
@@ -317,29 +317,29 @@ impl<'a> Stage<'a> {
     }
 
     async fn balance(&self, customer: &Person) -> Result<Value, ApiError> {
-        self.scene
+        self.world
             .service
             .get(customer, &["customer", "points"], &[])
             .await
     }
 
     async fn own_merchant(&self) -> Result<SceneReport, ApiError> {
-        let mut told = SceneReport::new("a merchant that pays itself");
+        let mut report = SceneReport::new("a merchant that pays itself");
         if !self.has(rule::OWN_MERCHANT) {
-            told.line(format!(
+            report.line(format!(
                 "left out: the service has no live rule {}",
                 rule::OWN_MERCHANT
             ));
-            return Ok(told);
+            return Ok(report);
         }
         let counter = self
-            .scene
+            .world
             .tenant
             .counters
             .iter()
             .find(|counter| counter.code == self.code);
         let merchant = counter.map_or(0, |counter| counter.merchant);
-        let Some(owner) = self.scene.tenant.merchants[merchant].owner.as_customer() else {
+        let Some(owner) = self.world.tenant.merchants[merchant].owner.as_customer() else {
             return Err(ApiError::Strange(
                 "a merchant without an owner who logs in".to_owned(),
             ));
@@ -351,16 +351,16 @@ impl<'a> Stage<'a> {
             let held = self.balance(&owner).await?;
             let pending =
                 held["pending"].as_i64().unwrap_or(0) - before["pending"].as_i64().unwrap_or(0);
-            told.line(format!(
+            report.line(format!(
                 "the owner of {} pays there: the money is booked, {pending} points are pending",
                 self.merchant
             ));
             let review = self.review_of(&number).await?;
-            let admin = &self.scene.operators.admin;
+            let admin = &self.world.operators.admin;
             let base = ["admin", "risk", "reviews", review.as_str()];
             let claim = [&base[..], &["claim"]].concat();
             self.send(admin, &claim, (None, None), json!({})).await?;
-            let key = format!("{}-{path}", self.scene.run);
+            let key = format!("{}-{path}", self.world.run);
             let decide = [&base[..], &[path]].concat();
             self.send(
                 admin,
@@ -371,25 +371,25 @@ impl<'a> Stage<'a> {
             .await?;
             let after = self.balance(&owner).await?;
             let came = after["posted"].as_i64().unwrap_or(0) - held["posted"].as_i64().unwrap_or(0);
-            told.line(format!(
+            report.line(format!(
                 "an operator claims the review and has it {word}: {came} points are credited"
             ));
             decided.push((pending, came));
         }
         let good = matches!(decided.as_slice(), [(held, came), (others, 0)] if *held > 0 && came == held && *others > 0);
-        told.must(
+        report.must(
             "points under review come with the approval, and not with the rejection",
             good,
             format!("{decided:?}"),
         );
-        Ok(told)
+        Ok(report)
     }
 
     async fn review_of(&self, order_no: &str) -> Result<String, ApiError> {
         let query = [("state", "open"), ("limit", "100")];
-        let admin = &self.scene.operators.admin;
+        let admin = &self.world.operators.admin;
         let page: Value = self
-            .scene
+            .world
             .service
             .get(admin, &["admin", "risk", "reviews"], &query)
             .await?;
@@ -403,10 +403,10 @@ impl<'a> Stage<'a> {
     }
 
     async fn points(&self) -> Result<SceneReport, ApiError> {
-        let mut told = SceneReport::new("points that are awarded, held, spent and expired");
+        let mut report = SceneReport::new("points that are awarded, held, spent and expired");
         let customer = self.somebody("collector");
         let me: Value = self
-            .scene
+            .world
             .service
             .get(&customer, &["customer", "me"], &[])
             .await?;
@@ -414,11 +414,11 @@ impl<'a> Stage<'a> {
             .as_str()
             .or(me["customer_id"].as_str())
             .unwrap_or_default();
-        let back_end = &self.scene.operators.service;
+        let back_end = &self.world.operators.service;
         let today = zhangfang::primitives::Clock::now(&zhangfang::primitives::SystemClock)
             .business_day()
             .to_string();
-        let reference = |what: &str| format!("{}-{what}", self.scene.run);
+        let reference = |what: &str| format!("{}-{what}", self.world.run);
         let award = json!({ "customer_id": id, "points": 100, "reference": reference("award"), "reason": "生日礼", "last_usable_on": today });
         self.send(
             back_end,
@@ -431,7 +431,7 @@ impl<'a> Stage<'a> {
             .send(back_end, &["open", "points", "awards"], (None, None), award)
             .await?;
         let once = self.balance(&customer).await?["posted"] == json!(100);
-        told.line(format!(
+        report.line(format!(
             "a back end gives 100 points, twice by one reference: {}",
             if once {
                 "they come once"
@@ -442,21 +442,21 @@ impl<'a> Stage<'a> {
         let keep = json!({ "customer_id": id, "points": 40, "reference": reference("keep"), "reason": "长期积分" });
         self.send(back_end, &["open", "points", "awards"], (None, None), keep)
             .await?;
-        told.line("the 100 are good until midnight, 40 more for as long as the rule says");
+        report.line("the 100 are good until midnight, 40 more for as long as the rule says");
         let done = again["state"] == json!("done");
-        self.spend(told, &customer, id, (once, done)).await
+        self.spend(report, &customer, id, (once, done)).await
     }
 
     /// What goes first is spent first, and the nightly expiry takes nothing before its day.
     async fn spend(
         &self,
-        mut told: SceneReport,
+        mut report: SceneReport,
         customer: &Person,
         id: &str,
         (once, done): (bool, bool),
     ) -> Result<SceneReport, ApiError> {
-        let back_end = &self.scene.operators.service;
-        let reference = format!("{}-hold", self.scene.run);
+        let back_end = &self.world.operators.service;
+        let reference = format!("{}-hold", self.world.run);
         let hold = json!({ "customer_id": id, "points": 30, "reference": reference, "reason": "购物车抵扣" });
         let hold = self
             .send(back_end, &["open", "points", "holds"], (None, None), hold)
@@ -466,8 +466,8 @@ impl<'a> Stage<'a> {
         let capture = ["open", "points", "holds", hold_id, "capture"];
         self.send(back_end, &capture, (None, None), json!({ "points": 20 }))
             .await?;
-        told.line("30 are held for a cart, 20 of them captured, the rest released");
-        let admin = &self.scene.operators.admin;
+        report.line("30 are held for a cart, 20 of them captured, the rest released");
+        let admin = &self.world.operators.admin;
         self.send(
             admin,
             &["admin", "points", "expiry-runs"],
@@ -478,7 +478,7 @@ impl<'a> Stage<'a> {
         let mut ran = false;
         for _ in 0..100 {
             let runs: Value = self
-                .scene
+                .world
                 .service
                 .get(admin, &["admin", "points", "expiry-runs"], &[])
                 .await?;
@@ -489,13 +489,13 @@ impl<'a> Stage<'a> {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let left = self.balance(customer).await?;
-        told.line(format!("an operator starts the nightly expiry early: what is good until midnight stays, {} points are left", left["posted"]));
-        told.must(
+        report.line(format!("an operator starts the nightly expiry early: what is good until midnight stays, {} points are left", left["posted"]));
+        report.must(
             "points are awarded once, spent in part, and expire not before their day",
             once && done && is_aside && ran && left["posted"] == json!(120),
             left.to_string(),
         );
-        Ok(told)
+        Ok(report)
     }
 }
 

@@ -16,7 +16,7 @@ impl Stage<'_> {
     /// The order is what counts, whoever pays it.
     pub(super) async fn coupon(&self) -> Result<SceneReport, ApiError> {
         const COUPON_FEN: i64 = 300;
-        let mut told = SceneReport::new("a coupon");
+        let mut report = SceneReport::new("a coupon");
         let (plain, thrifty) = (self.somebody("plain"), self.somebody("thrifty"));
         self.pay(&plain, "plain").await?;
         self.pay_partly(&thrifty, "coupon", Some(COUPON_FEN))
@@ -24,35 +24,35 @@ impl Stage<'_> {
         let points = |balance: &Value| balance["posted"].as_i64().unwrap_or_default();
         let whole = points(&self.balance(&plain).await?);
         let saved = points(&self.balance(&thrifty).await?);
-        told.line(format!(
+        report.line(format!(
             "of two customers who owe {FEN} fen each, one pays {COUPON_FEN} of them with a WeChat coupon"
         ));
-        told.line(format!(
+        report.line(format!(
             "the merchant gets both in full; {whole} points are credited for the one, {saved} for the other"
         ));
-        told.must(
+        report.must(
             "an order that is paid with a coupon counts as what it is",
             whole > 0 && whole == saved,
             format!("{whole} and {saved} points"),
         );
-        Ok(told)
+        Ok(report)
     }
 
     /// Somebody gives money back on WeChat's merchant platform, and nobody tells the service.
     pub(super) async fn elsewhere(&self) -> Result<SceneReport, ApiError> {
         const BACK_FEN: i64 = 480;
-        let mut told = SceneReport::new("a refund that was made elsewhere");
+        let mut report = SceneReport::new("a refund that was made elsewhere");
         let customer = self.somebody("elsewhere");
         let order_no = self.pay(&customer, "elsewhere").await?;
-        let number = format!("{}-elsewhere", self.scene.run);
-        self.scene
+        let number = format!("{}-elsewhere", self.world.run);
+        self.world
             .wechat
             .refund_elsewhere(&order_no, &number, BACK_FEN)
             .await?;
-        told.line(format!(
+        report.line(format!(
             "of {FEN} fen {BACK_FEN} are refunded on the merchant platform, as {number}; no notice comes"
         ));
-        let admin = &self.scene.operators.admin;
+        let admin = &self.world.operators.admin;
         let path = ["admin", "payments", order_no.as_str(), "foreign-refunds"];
         let stated = json!({ "out_refund_no": number });
         let mut refund = Value::Null;
@@ -66,63 +66,63 @@ impl Stage<'_> {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         let path = ["admin", "payments", order_no.as_str()];
-        let payment: Value = self.scene.service.get(admin, &path, &[]).await?;
-        told.line(format!(
+        let payment: Value = self.world.service.get(admin, &path, &[]).await?;
+        report.line(format!(
             "an operator states the number, WeChat is asked under it: {} fen, {}; {} fen are left to refund, and {} points are gone",
             refund["amount_fen"],
             refund["state"].as_str().unwrap_or_default(),
             payment["refundable_fen"],
             refund["points_back"]
         ));
-        told.must(
+        report.must(
             "a refund that was made elsewhere is booked as WeChat knows it",
             refund["state"] == "succeeded"
                 && refund["amount_fen"] == BACK_FEN
                 && payment["refundable_fen"] == FEN - BACK_FEN,
             order_no,
         );
-        Ok(told)
+        Ok(report)
     }
 
     /// The merchant has no money at WeChat, and in the end an operator takes the refund back.
     pub(super) async fn withdrawn(&self) -> Result<SceneReport, ApiError> {
-        let mut told = SceneReport::new("a refund that is withdrawn");
+        let mut report = SceneReport::new("a refund that is withdrawn");
         let customer = self.somebody("withdrawn");
         let order_no = self.pay(&customer, "withdrawn").await?;
         let merchant = self.number_at_wechat().await?;
-        let wechat = self.scene.wechat;
+        let wechat = self.world.wechat;
         let balance_fen = wechat.balance(&merchant).await?;
         wechat.set_balance(&merchant, 0).await?;
-        let withdrawn = self.refuse_and_withdraw(&mut told, &order_no).await;
+        let withdrawn = self.refuse_and_withdraw(&mut report, &order_no).await;
         wechat.set_balance(&merchant, balance_fen).await?;
         let refund = withdrawn?;
-        let admin = &self.scene.operators.admin;
+        let admin = &self.world.operators.admin;
         let path = ["admin", "payments", order_no.as_str()];
-        let payment: Value = self.scene.service.get(admin, &path, &[]).await?;
-        told.line(format!(
+        let payment: Value = self.world.service.get(admin, &path, &[]).await?;
+        report.line(format!(
             "an operator withdraws it, once WeChat says that it has nothing: {}; {} fen are left to refund",
             refund.state, payment["refundable_fen"]
         ));
-        told.must(
+        report.must(
             "a refund that WeChat does not take can be withdrawn, and nothing has moved",
             refund.state == "withdrawn" && payment["refundable_fen"] == FEN,
             order_no,
         );
-        Ok(told)
+        Ok(report)
     }
 
     async fn refuse_and_withdraw(
         &self,
-        told: &mut SceneReport,
+        report: &mut SceneReport,
         order_no: &str,
     ) -> Result<Refund, ApiError> {
-        let (service, admin) = (self.scene.service, &self.scene.operators.admin);
-        let key = format!("{}-withdrawn", self.scene.run);
+        let (service, admin) = (self.world.service, &self.world.operators.admin);
+        let key = format!("{}-withdrawn", self.world.run);
         let asked = (FEN, "顾客退货");
         let refund = service
             .request_refund(("admin", admin), &key, order_no, asked)
             .await?;
-        told.line(format!(
+        report.line(format!(
             "{} has taken all its money out of WeChat; a refund of {FEN} fen is refused: {}",
             self.merchant, refund.state
         ));
@@ -149,10 +149,10 @@ impl Stage<'_> {
 
     /// Of the merchant whose code is scanned here.
     async fn number_at_wechat(&self) -> Result<String, ApiError> {
-        let admin = &self.scene.operators.admin;
+        let admin = &self.world.operators.admin;
         let query = [("state", "approved"), ("limit", "100")];
         let path = ["admin", "merchants"];
-        let page: Value = self.scene.service.get(admin, &path, &query).await?;
+        let page: Value = self.world.service.get(admin, &path, &query).await?;
         let merchants = page["items"].as_array().map_or(&[][..], Vec::as_slice);
         let merchant = merchants
             .iter()

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::super::lock::lock;
 use super::super::state::Shared;
-use super::admission::told;
+use super::admission::json_response;
 use super::errcode::Errcode;
 
 const PER_MINUTE_MAX: u32 = 10_000;
@@ -20,7 +20,7 @@ const PER_MINUTE_MAX: u32 = 10_000;
 #[derive(Deserialize)]
 #[serde(default)]
 #[derive(Default)]
-struct Asked {
+struct TokenRequest {
     grant_type: String,
     appid: String,
     secret: String,
@@ -31,28 +31,28 @@ pub(super) async fn stable_token(State(shared): State<Arc<Shared>>, body: Bytes)
     match token(&shared, &body) {
         Ok((token, seconds)) => {
             shared.stats.tokens_given.add();
-            told(&json!({"access_token": token, "expires_in": seconds}))
+            json_response(&json!({"access_token": token, "expires_in": seconds}))
         }
         Err(errcode) => shared.refusal(errcode),
     }
 }
 
 fn token(shared: &Shared, body: &[u8]) -> Result<(String, i64), Errcode> {
-    let asked: Asked = serde_json::from_slice(body).map_err(|_| Errcode::malformed())?;
+    let request: TokenRequest = serde_json::from_slice(body).map_err(|_| Errcode::malformed())?;
     shared.not_busy()?;
-    if asked.appid != shared.keys.app_id() {
+    if request.appid != shared.keys.app_id() {
         return Err(Errcode::new(40013, "invalid appid"));
     }
-    if asked.secret != shared.keys.app_secret().expose_secret() {
+    if request.secret != shared.keys.app_secret().expose_secret() {
         return Err(Errcode::new(40125, "invalid appsecret"));
     }
-    if asked.grant_type != "client_credential" {
+    if request.grant_type != "client_credential" {
         return Err(Errcode::new(40002, "invalid grant_type"));
     }
     shared.within_minute("stable_token", PER_MINUTE_MAX)?;
     let (ids, now) = (&shared.ids, shared.clock.now());
     let mut tokens = lock(&shared.mini_program.tokens);
-    if asked.force_refresh {
+    if request.force_refresh {
         tokens.force(ids, now)
     } else {
         Ok(tokens.get(ids, now))

@@ -1,5 +1,5 @@
-//! What all calls of the mini-program's server API have in common: who is let through, and how they
-//! are answered.
+//! What all calls of the mini-program's server API have in common: the checks before they are
+//! carried out, and how they are answered.
 
 use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
@@ -25,7 +25,7 @@ impl Shared {
         self.stats.mini_program_refused.add();
         tracing::debug!(errcode = code, "simulated WeChat refuses with {code}");
         let message = format!("{message} rid: {}", self.ids.rid());
-        told(&json!({"errcode": code, "errmsg": message}))
+        json_response(&json!({"errcode": code, "errmsg": message}))
     }
 
     /// What is asked of every call that needs a token, and then its body.
@@ -67,12 +67,13 @@ impl Shared {
     }
 }
 
-pub(super) fn told(body: &serde_json::Value) -> Response {
+/// Returns HTTP 200 with this JSON.
+pub(super) fn json_response(body: &serde_json::Value) -> Response {
     let kind = "application/json; encoding=utf-8";
     ([(CONTENT_TYPE, kind)], body.to_string()).into_response()
 }
 
 /// `{"errcode":0,"errmsg":"ok"}`.
 pub(super) fn ok() -> Response {
-    told(&json!({"errcode": 0, "errmsg": "ok"}))
+    json_response(&json!({"errcode": 0, "errmsg": "ok"}))
 }

@@ -27,7 +27,7 @@ const ITEM_MAX: usize = 120;
 const KEPT_MAX: usize = 100_000;
 
 #[derive(Deserialize)]
-struct Asked {
+struct ShippingRequest {
     order_key: OrderKey,
     logistics_type: u8,
     delivery_mode: u8,
@@ -70,11 +70,11 @@ pub(super) async fn upload(
 }
 
 fn take(shared: &Shared, query: &Query<TokenQuery>, body: &[u8]) -> Result<(), Errcode> {
-    let asked: Asked = shared.admit_mini_program(query, body)?;
-    let upload_time = check(&asked)?;
+    let request: ShippingRequest = shared.admit_mini_program(query, body)?;
+    let upload_time = check(&request)?;
     let orders = lock(&shared.orders);
     let unknown = || Errcode::new(10_060_001, "支付单不存在");
-    let order = match (&asked.order_key, asked.order_key.order_number_type) {
+    let order = match (&request.order_key, request.order_key.order_number_type) {
         (
             OrderKey {
                 mchid: Some(mchid),
@@ -101,7 +101,7 @@ fn take(shared: &Shared, query: &Query<TokenQuery>, body: &[u8]) -> Result<(), E
     else {
         return Err(unknown());
     };
-    if order.party.mini_program_payer() != asked.payer.openid {
+    if order.party.mini_program_payer() != request.payer.openid {
         let message = "该笔支付单不属于openid所指定的用户";
         return Err(Errcode::new(10_060_031, message));
     }
@@ -109,37 +109,37 @@ fn take(shared: &Shared, query: &Query<TokenQuery>, body: &[u8]) -> Result<(), E
     if refunded_fen >= order.total_fen {
         return Err(Errcode::new(10_060_004, "支付单处于不可发货的状态"));
     }
-    let told = told(&asked, order, transaction_id, upload_time);
-    record(&mut lock(&shared.mini_program.shipping), told)?;
+    let shipping = shipping_of(&request, order, transaction_id, upload_time);
+    record(&mut lock(&shared.mini_program.shipping), shipping)?;
     shared.stats.shippings_told.add();
     Ok(())
 }
 
 /// The rules for the fields; gives the time.
-fn check(asked: &Asked) -> Result<OffsetDateTime, Errcode> {
+fn check(request: &ShippingRequest) -> Result<OffsetDateTime, Errcode> {
     let fail = |code, message: &str| Err(Errcode::new(code, message));
-    if !(1..=4).contains(&asked.logistics_type) {
+    if !(1..=4).contains(&request.logistics_type) {
         return fail(10_060_005, "物流类型有误");
     }
-    match asked.delivery_mode {
-        2 if asked.logistics_type != 1 => {
+    match request.delivery_mode {
+        2 if request.logistics_type != 1 => {
             return fail(10_060_006, "非快递发货时不允许分拆发货");
         }
-        2 if asked.is_all_delivered.is_none() => {
+        2 if request.is_all_delivered.is_none() => {
             return fail(10_060_007, "分拆发货模式下必须填写 is_all_delivered 字段");
         }
         1 | 2 => {}
         _ => return fail(268_485_224, "发货模式非法"),
     }
-    let parcels_max = if asked.delivery_mode == 1 {
+    let parcels_max = if request.delivery_mode == 1 {
         1
     } else {
         PARCELS_MAX
     };
-    if !(1..=parcels_max).contains(&asked.shipping_list.len()) {
+    if !(1..=parcels_max).contains(&request.shipping_list.len()) {
         return fail(10_060_024, "物流信息列表长度有误");
     }
-    for parcel in &asked.shipping_list {
+    for parcel in &request.shipping_list {
         if parcel.item_desc.trim().is_empty() {
             return fail(10_060_008, "商品描述 item_desc 字段不能为空");
         }
@@ -147,20 +147,25 @@ fn check(asked: &Asked) -> Result<OffsetDateTime, Errcode> {
             return fail(10_060_009, "商品描述 item_desc 字段太长");
         }
         let express = parcel.tracking_no.is_some() && parcel.express_company.is_some();
-        if asked.logistics_type == 1 && !express {
+        if request.logistics_type == 1 && !express {
             return fail(10_060_014, "参数错误：快递发货必须填写物流单号与物流公司");
         }
     }
     let bad_time = |_| Errcode::new(268_485_216, "上传时间非法，请确认时间格式是否正确");
-    OffsetDateTime::parse(&asked.upload_time, &Rfc3339).map_err(bad_time)
+    OffsetDateTime::parse(&request.upload_time, &Rfc3339).map_err(bad_time)
 }
 
-fn told(asked: &Asked, order: &Order, transaction_id: &str, at: OffsetDateTime) -> Shipping {
-    let items = asked.shipping_list.iter();
+fn shipping_of(
+    request: &ShippingRequest,
+    order: &Order,
+    transaction_id: &str,
+    at: OffsetDateTime,
+) -> Shipping {
+    let items = request.shipping_list.iter();
     Shipping {
         out_trade_no: order.out_trade_no.to_string(),
         transaction_id: transaction_id.to_owned(),
-        logistics_type: asked.logistics_type,
+        logistics_type: request.logistics_type,
         items: items.map(|parcel| parcel.item_desc.clone()).collect(),
         upload_time: at,
         uploads: 1,
@@ -168,17 +173,17 @@ fn told(asked: &Asked, order: &Order, transaction_id: &str, at: OffsetDateTime) 
 }
 
 /// The second time corrects the first and must be newer; a third time is too often.
-fn record(book: &mut ShippingReports, mut told: Shipping) -> Result<(), Errcode> {
-    if let Some(before) = book.get(&told.transaction_id) {
+fn record(book: &mut ShippingReports, mut shipping: Shipping) -> Result<(), Errcode> {
+    if let Some(before) = book.get(&shipping.transaction_id) {
         if before.uploads >= 2 {
             return Err(Errcode::new(10_060_003, "支付单已使用重新发货机会"));
         }
-        if told.upload_time <= before.upload_time {
+        if shipping.upload_time <= before.upload_time {
             return Err(Errcode::new(10_060_023, "发货信息未更新"));
         }
-        told.uploads = before.uploads + 1;
+        shipping.uploads = before.uploads + 1;
     }
-    book.insert(told.transaction_id.clone(), told);
+    book.insert(shipping.transaction_id.clone(), shipping);
     if book.len() > KEPT_MAX {
         book.pop_first();
     }
@@ -216,8 +221,8 @@ mod tests {
     }
 
     fn code(body: Value) -> i64 {
-        let asked: Asked = serde_json::from_value(body).unwrap();
-        check(&asked).map_or_else(|errcode| errcode.0, |_| 0)
+        let request: ShippingRequest = serde_json::from_value(body).unwrap();
+        check(&request).map_or_else(|errcode| errcode.0, |_| 0)
     }
 
     #[test]
@@ -242,7 +247,7 @@ mod tests {
     #[test]
     fn it_may_be_corrected_once_and_with_something_newer() {
         let at = datetime!(2026-11-21 12:00:00 UTC);
-        let told = |at| Shipping {
+        let shipping = |at| Shipping {
             out_trade_no: "ORDER-1".to_owned(),
             transaction_id: "42".to_owned(),
             logistics_type: 4,
@@ -252,10 +257,13 @@ mod tests {
         };
         let later = |n| at + time::Duration::seconds(n);
         let mut book = ShippingReports::new();
-        record(&mut book, told(at)).unwrap();
-        assert_eq!(record(&mut book, told(at)).unwrap_err().0, 10_060_023);
-        record(&mut book, told(later(1))).unwrap();
+        record(&mut book, shipping(at)).unwrap();
+        assert_eq!(record(&mut book, shipping(at)).unwrap_err().0, 10_060_023);
+        record(&mut book, shipping(later(1))).unwrap();
         assert_eq!(book["42"].uploads, 2);
-        assert_eq!(record(&mut book, told(later(2))).unwrap_err().0, 10_060_003);
+        assert_eq!(
+            record(&mut book, shipping(later(2))).unwrap_err().0,
+            10_060_003
+        );
     }
 }

@@ -20,10 +20,10 @@ pub(in super::super) struct MiniProgram {
     pub(super) minutes: Mutex<Minutes>,
 }
 
-/// What was told, by `transaction_id`.
+/// The last shipping report of each payment, by `transaction_id`.
 pub(super) type ShippingReports = BTreeMap<String, Shipping>;
 
-/// What a merchant last told of the delivery of one payment.
+/// The last shipping report of one payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Shipping {
     /// The merchant's number.
@@ -37,13 +37,14 @@ pub struct Shipping {
     /// The instant that the merchant gave.
     #[serde(with = "time::serde::rfc3339")]
     pub upload_time: OffsetDateTime,
-    /// How often it told: 1 or 2.
+    /// How often the merchant has reported: 1 or 2.
     pub uploads: u8,
 }
 
 /// How many messages each user agreed to get, by openid and template.
 pub(super) type Consents = HashMap<(String, String), u32>;
 
+/// The messages that were sent, oldest first.
 pub(super) type Messages = VecDeque<SubscribeMessage>;
 
 /// A message that reached a user.

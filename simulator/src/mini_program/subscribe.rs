@@ -25,7 +25,7 @@ use super::wxacode::check_page;
 const MESSAGES_MAX: usize = 10_000;
 
 #[derive(Deserialize)]
-struct Asked {
+struct MessageRequest {
     #[serde(default)]
     touser: String,
     #[serde(default)]
@@ -54,28 +54,31 @@ pub(super) async fn send(
 }
 
 fn deliver(shared: &Shared, query: &Query<TokenQuery>, body: &[u8]) -> Result<(), Errcode> {
-    let asked: Asked = shared.admit_mini_program(query, body)?;
-    if !is_openid(&asked.touser) {
+    let request: MessageRequest = shared.admit_mini_program(query, body)?;
+    if !is_openid(&request.touser) {
         return Err(Errcode::new(40003, "invalid openid"));
     }
-    if !is_template(&asked.template_id) {
+    if !is_template(&request.template_id) {
         return Err(Errcode::new(40037, "invalid template_id"));
     }
-    if let Some(page) = &asked.page {
+    if let Some(page) = &request.page {
         check_page(page.split('?').next().unwrap_or_default())?;
     }
     let states = [None, Some("developer"), Some("trial"), Some("formal")];
     let languages = ["zh_CN", "en_US", "zh_HK", "zh_TW"];
-    let language = asked.lang.as_deref().is_none_or(|l| languages.contains(&l));
-    if !states.contains(&asked.miniprogram_state.as_deref()) || !language {
+    let language = request
+        .lang
+        .as_deref()
+        .is_none_or(|l| languages.contains(&l));
+    if !states.contains(&request.miniprogram_state.as_deref()) || !language {
         return Err(Errcode::new(40097, "invalid args"));
     }
-    let key = (asked.touser.clone(), asked.template_id.clone());
+    let key = (request.touser.clone(), request.template_id.clone());
     let mut consents = lock(&shared.mini_program.consents);
     let left = consents.get_mut(&key).filter(|left| **left > 0);
     let left = left.ok_or_else(|| Errcode::new(43101, "user refuse to accept the msg"))?;
     let mut data = BTreeMap::new();
-    for (name, Value { value }) in asked.data {
+    for (name, Value { value }) in request.data {
         if !fits(&name, &value) {
             let message = format!("argument invalid! data.{name}.value is invalid");
             return Err(Errcode::new(47003, message));
@@ -90,9 +93,9 @@ fn deliver(shared: &Shared, query: &Query<TokenQuery>, body: &[u8]) -> Result<()
     shared.stats.messages_sent.add();
     let mut messages = lock(&shared.mini_program.messages);
     messages.push_back(SubscribeMessage {
-        openid: asked.touser,
-        template_id: asked.template_id,
-        page: asked.page,
+        openid: request.touser,
+        template_id: request.template_id,
+        page: request.page,
         data,
         sent_at: shared.clock.now(),
     });

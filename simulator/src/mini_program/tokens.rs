@@ -1,7 +1,7 @@
 //! The access tokens of the mini-program.
 //!
-//! Asked again it is the same one, with less time left; in its last five minutes a new one comes,
-//! and both work until the old one ends. `force_refresh` kills the old one at once: at most 20
+//! Asked again, WeChat gives the same token with less time left; in its last five minutes it gives
+//! a new one, and both work until the old one ends. `force_refresh` ends the old one at once: at most 20
 //! times a day, and within 30 seconds of the last time it changes nothing.
 
 use std::collections::VecDeque;

@@ -27,7 +27,7 @@ const SCENE_MAX: usize = 32;
 const QUIET: usize = 4;
 
 #[derive(Deserialize)]
-struct Asked {
+struct CodeRequest {
     #[serde(default)]
     scene: String,
     page: Option<String>,
@@ -63,26 +63,26 @@ pub(super) async fn unlimited(
 }
 
 fn picture(shared: &Shared, query: &Query<TokenQuery>, body: &[u8]) -> Result<Vec<u8>, Errcode> {
-    let asked: Asked = shared.admit_mini_program(query, body)?;
+    let request: CodeRequest = shared.admit_mini_program(query, body)?;
     shared.within_minute("getwxacodeunlimit", PER_MINUTE_MAX)?;
-    check_scene(&asked.scene)?;
+    check_scene(&request.scene)?;
     // Without a page it is the first one, which every mini-program has.
-    let page = asked.page.as_deref().unwrap_or_default();
+    let page = request.page.as_deref().unwrap_or_default();
     check_page(page)?;
     let released = lock(&shared.mini_program.pages);
     let known = released.as_ref().is_none_or(|pages| pages.contains(page));
-    if asked.check_path && !page.is_empty() && !known {
+    if request.check_path && !page.is_empty() && !known {
         return Err(Errcode::new(41030, "invalid page"));
     }
     let versions = [None, Some("release"), Some("trial"), Some("develop")];
-    if !versions.contains(&asked.env_version.as_deref()) {
+    if !versions.contains(&request.env_version.as_deref()) {
         return Err(Errcode::new(40097, "invalid args: env_version"));
     }
-    let width = asked.width.unwrap_or(430);
+    let width = request.width.unwrap_or(430);
     if !(280..=1280).contains(&width) {
         return Err(Errcode::new(40097, "invalid args: width"));
     }
-    draw(page, &asked.scene, width)
+    draw(page, &request.scene, width)
 }
 
 /// 1 to 32 characters of a short alphabet; `%` is not in it, so nothing can be escaped.

@@ -61,8 +61,9 @@ impl Moment {
     }
 }
 
+/// How a part of a share ended, if it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Outcome {
+pub(in super::super) enum PartOutcome {
     Pending,
     Success(OffsetDateTime),
     Closed(ShareFailure, OffsetDateTime),
@@ -77,7 +78,7 @@ pub(in super::super) struct Part {
     pub(super) description: String,
     pub(super) detail_id: String,
     pub(super) fate: ShareResult,
-    pub(in super::super) outcome: Outcome,
+    pub(in super::super) outcome: PartOutcome,
 }
 
 /// One request to share or to unfreeze.
@@ -107,10 +108,11 @@ impl Share {
     pub(super) fn is_finished(&self) -> bool {
         self.parts
             .iter()
-            .all(|part| part.outcome != Outcome::Pending)
+            .all(|part| part.outcome != PartOutcome::Pending)
     }
 }
 
+/// How a return ended, if it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum ReturnOutcome {
     Processing,
@@ -211,7 +213,7 @@ impl Book {
     pub(super) fn spoken_for_fen(&self, transaction_id: &str) -> i64 {
         self.of_transaction(transaction_id)
             .flat_map(|share| &share.parts)
-            .filter(|part| !matches!(part.outcome, Outcome::Closed(..)))
+            .filter(|part| !matches!(part.outcome, PartOutcome::Closed(..)))
             .fold(0, |sum: i64, part| sum.saturating_add(part.amount_fen))
     }
 
@@ -219,7 +221,7 @@ impl Book {
     pub(super) fn given_away_fen(&self, transaction_id: &str) -> i64 {
         self.of_transaction(transaction_id)
             .flat_map(Share::leaving)
-            .filter(|part| !matches!(part.outcome, Outcome::Closed(..)))
+            .filter(|part| !matches!(part.outcome, PartOutcome::Closed(..)))
             .fold(0, |sum: i64, part| sum.saturating_add(part.amount_fen))
     }
 
@@ -286,8 +288,8 @@ impl Book {
                 ShareResult::Closed(ShareFailure::NoRelation)
             };
             part.outcome = match fate {
-                ShareResult::Closed(failure) => Outcome::Closed(failure, at),
-                ShareResult::Success => Outcome::Success(at),
+                ShareResult::Closed(failure) => PartOutcome::Closed(failure, at),
+                ShareResult::Success => PartOutcome::Success(at),
             };
             if fate == ShareResult::Success && !own {
                 funds.add(&share.mchid, part.amount_fen.saturating_neg());

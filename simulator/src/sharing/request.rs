@@ -181,7 +181,7 @@ pub(super) fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a str>) -> [u8; 
     out
 }
 
-/// The same number with other parameters.
+/// Refuses a number that was used with other parameters.
 pub(super) fn other_parameters() -> Refusal {
     Refusal::new(
         StatusCode::BAD_REQUEST,

@@ -12,7 +12,7 @@ use super::super::fields::Fields;
 use super::super::lock::lock;
 use super::super::prepay::mchid;
 use super::super::state::Shared;
-use super::book::{AccountKind, Book, Outcome, Return, ReturnOutcome, Share};
+use super::book::{AccountKind, Book, PartOutcome, Return, ReturnOutcome, Share};
 use super::request::{Side, fingerprint, no_record, not_enough, number, other_parameters};
 use super::share::wechat_number;
 
@@ -61,7 +61,7 @@ pub(super) fn give_back(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refu
     );
     if let Some(known) = book.returned(&out_return_no) {
         return if known.fingerprint == fingerprint {
-            Ok(Answer::ok(&told(known, side.partner)))
+            Ok(Answer::ok(&view(known, side.partner)))
         } else {
             Err(other_parameters())
         };
@@ -82,7 +82,7 @@ pub(super) fn give_back(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refu
         created: shared.moment(),
         outcome: ReturnOutcome::Processing,
     };
-    let answer = Answer::ok(&told(&back, side.partner));
+    let answer = Answer::ok(&view(&back, side.partner));
     book.take_in_return(back);
     Ok(answer)
 }
@@ -108,14 +108,14 @@ fn check(
     if got.clone().count() == 0 {
         return invalid("回退商户号不是该分账单的接收方，个人接收方不支持回退");
     }
-    if got.clone().any(|part| part.outcome == Outcome::Pending) {
+    if got.clone().any(|part| part.outcome == PartOutcome::Pending) {
         return invalid("分账处理中，暂时无法回退，请稍后再试");
     }
     if now - share.created.now > RETURNABLE {
         return invalid("超过可回退期限");
     }
     let got_fen = got
-        .filter(|part| matches!(part.outcome, Outcome::Success(_)))
+        .filter(|part| matches!(part.outcome, PartOutcome::Success(_)))
         .fold(0, |sum: i64, part| sum.saturating_add(part.amount_fen));
     let back_fen = book
         .returns_of(&share.out_order_no)
@@ -139,17 +139,17 @@ pub(super) fn query(
     let book = lock(&shared.sharing);
     book.returned(out_return_no)
         .filter(|back| back.out_order_no == out_order_no && back.mchid == side.mchid)
-        .map(|back| Answer::ok(&told(back, side.partner)))
+        .map(|back| Answer::ok(&view(back, side.partner)))
         .ok_or_else(no_record)
 }
 
-fn told(back: &Return, partner: bool) -> Value {
+fn view(back: &Return, partner: bool) -> Value {
     let (result, finished, failure) = match back.outcome {
         ReturnOutcome::Processing => ("PROCESSING", OffsetDateTime::UNIX_EPOCH, None),
         ReturnOutcome::Success(at) => ("SUCCESS", at, None),
         ReturnOutcome::Failed(failure, at) => ("FAILED", at, Some(failure)),
     };
-    let mut told = json!({
+    let mut view = json!({
         "order_id": back.order_id,
         "out_order_no": back.out_order_no,
         "out_return_no": back.out_return_no,
@@ -162,10 +162,10 @@ fn told(back: &Return, partner: bool) -> Value {
         "finish_time": beijing(finished),
     });
     if partner {
-        told["sub_mchid"] = json!(back.mchid);
+        view["sub_mchid"] = json!(back.mchid);
     }
     if let Some(failure) = failure {
-        told["fail_reason"] = json!(failure.word());
+        view["fail_reason"] = json!(failure.word());
     }
-    told
+    view
 }

@@ -8,14 +8,14 @@ use time::OffsetDateTime;
 
 use super::super::answer::{Answer, Refusal};
 use super::super::call::Call;
+use super::super::callback_content::ShareMovement;
 use super::super::chance::own_rng;
 use super::super::clock::{beijing, compact, random_bytes};
 use super::super::fields::Fields;
 use super::super::lock::lock;
-use super::super::news::ShareNews;
 use super::super::orders::OrderState;
 use super::super::state::Shared;
-use super::book::{AccountKind, Book, Outcome, Part, Receiver, Share};
+use super::book::{AccountKind, Book, Part, PartOutcome, Receiver, Share};
 use super::fate::ShareResult;
 use super::frozen::Frozen;
 use super::request::{
@@ -29,7 +29,7 @@ const REQUESTS_MAX: usize = 50;
 const NOT_BEFORE: Duration = Duration::from_mins(1);
 
 /// One receiver as it was asked for.
-struct Asked {
+struct RequestedPart {
     kind: AccountKind,
     account: String,
     name: Option<String>,
@@ -42,7 +42,7 @@ struct Request {
     side: Side,
     transaction_id: String,
     out_order_no: String,
-    receivers: Vec<Asked>,
+    receivers: Vec<RequestedPart>,
     unfreezes: bool,
     fingerprint: [u8; 32],
 }
@@ -61,7 +61,7 @@ pub(super) fn share(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refusal>
     for mut fields in fields.optional_objects("receivers", RECEIVERS_MAX)? {
         let (kind, account) = account(&mut fields, &side)?;
         apps.know(kind)?;
-        receivers.push(Asked {
+        receivers.push(RequestedPart {
             kind,
             account,
             name: name(shared, call, &mut fields)?,
@@ -78,12 +78,12 @@ pub(super) fn share(shared: &Shared, call: &Call<'_>) -> Result<Answer, Refusal>
     words.push(if unfreezes { "unfreeze" } else { "keep" });
     let amounts: Vec<String> = receivers
         .iter()
-        .map(|asked| asked.amount_fen.to_string())
+        .map(|part| part.amount_fen.to_string())
         .collect();
-    for (asked, amount) in receivers.iter().zip(&amounts) {
-        let name = asked.name.as_deref().unwrap_or("");
-        words.extend([asked.kind.word(), &asked.account, name, amount]);
-        words.push(&asked.description);
+    for (part, amount) in receivers.iter().zip(&amounts) {
+        let name = part.name.as_deref().unwrap_or("");
+        words.extend([part.kind.word(), &part.account, name, amount]);
+        words.push(&part.description);
     }
     let fingerprint = fingerprint(words);
     let request = Request {
@@ -125,7 +125,7 @@ pub(in super::super) fn share_elsewhere(
     out_order_no: String,
     (account, amount_fen): (String, i64),
     unfreezes: bool,
-) -> Result<ShareNews, Refusal> {
+) -> Result<ShareMovement, Refusal> {
     let transaction_id = {
         let orders = lock(&shared.orders);
         let order = orders
@@ -155,7 +155,7 @@ pub(in super::super) fn share_elsewhere(
         },
         transaction_id: transaction_id.clone(),
         out_order_no: out_order_no.clone(),
-        receivers: vec![Asked {
+        receivers: vec![RequestedPart {
             kind: AccountKind::Merchant,
             account: account.clone(),
             name: None,
@@ -167,7 +167,7 @@ pub(in super::super) fn share_elsewhere(
         fingerprint: random_bytes(),
     };
     let share = take_in(shared, request)?;
-    Ok(ShareNews {
+    Ok(ShareMovement {
         sub_mchid: share.partner.then(|| share.mchid.clone()),
         transaction_id,
         order_id: share.order_id.clone(),
@@ -175,21 +175,21 @@ pub(in super::super) fn share_elsewhere(
         account,
         amount_fen,
         at: share.created.now,
-        answer: told(&share),
+        answer: view(&share),
     })
 }
 
-/// The same again, or a new one.
+/// Returns the share that was accepted under this number before, or accepts a new one.
 fn accept(shared: &Shared, request: Request) -> Result<Answer, Refusal> {
     let known = lock(&shared.sharing)
         .share(&request.out_order_no)
-        .map(|share| (share.fingerprint == request.fingerprint).then(|| told(share)));
+        .map(|share| (share.fingerprint == request.fingerprint).then(|| view(share)));
     if let Some(known) = known {
         return known
-            .map(|told| Answer::ok(&told))
+            .map(|view| Answer::ok(&view))
             .ok_or_else(other_parameters);
     }
-    take_in(shared, request).map(|share| Answer::ok(&told(&share)))
+    take_in(shared, request).map(|share| Answer::ok(&view(&share)))
 }
 
 /// Asks everything, then takes the request in.
@@ -222,22 +222,22 @@ fn take_in(shared: &Shared, request: Request) -> Result<Share, Refusal> {
 
     let mut parts = Vec::with_capacity(request.receivers.len() + 1);
     let mut rest_fen = unsplit_fen;
-    for asked in request.receivers {
-        rest_fen = rest_fen.saturating_sub(asked.amount_fen);
+    for part in request.receivers {
+        rest_fen = rest_fen.saturating_sub(part.amount_fen);
         let mut rng = own_rng(
             shared.seed,
-            &format!("{}/{}", request.out_order_no, asked.account),
+            &format!("{}/{}", request.out_order_no, part.account),
         );
         let drawn = faults.draw_share(&mut rng);
-        let forced = book.forced.get(&asked.account).and_then(|f| f.share);
+        let forced = book.forced.get(&part.account).and_then(|f| f.share);
         parts.push(Part {
-            kind: asked.kind,
-            account: asked.account,
-            amount_fen: asked.amount_fen,
-            description: asked.description,
+            kind: part.kind,
+            account: part.account,
+            amount_fen: part.amount_fen,
+            description: part.description,
             detail_id: wechat_number(shared, "36011", moment.now),
             fate: forced.unwrap_or(drawn),
-            outcome: Outcome::Pending,
+            outcome: PartOutcome::Pending,
         });
     }
     if request.unfreezes && rest_fen > 0 {
@@ -248,7 +248,7 @@ fn take_in(shared: &Shared, request: Request) -> Result<Share, Refusal> {
             description: "解冻给分账方".to_owned(),
             detail_id: wechat_number(shared, "36011", moment.now),
             fate: ShareResult::Success,
-            outcome: Outcome::Pending,
+            outcome: PartOutcome::Pending,
         });
     }
     let share = Share {
@@ -281,13 +281,14 @@ fn check(
     if book.of_transaction(&frozen.transaction_id).count() >= REQUESTS_MAX {
         return Err(rule_limit("单笔订单最多可分账50次"));
     }
-    let own = |asked: &&Asked| asked.kind == AccountKind::Merchant && asked.account == frozen.mchid;
-    let others = request.receivers.iter().filter(|asked| !own(asked));
-    for asked in others.clone() {
+    let own =
+        |part: &&RequestedPart| part.kind == AccountKind::Merchant && part.account == frozen.mchid;
+    let others = request.receivers.iter().filter(|part| !own(part));
+    for part in others.clone() {
         let receiver = Receiver {
             mchid: frozen.mchid.clone(),
-            kind: asked.kind,
-            account: asked.account.clone(),
+            kind: part.kind,
+            account: part.account.clone(),
         };
         let known = book.receivers.get(&receiver).ok_or_else(|| {
             Refusal::new(
@@ -296,8 +297,8 @@ fn check(
                 "分账接收方关系不存在，请检查参数中每个接收方的关系",
             )
         })?;
-        check_name(book, &asked.account, asked.name.as_deref())?;
-        if let (Some(known), Some(name)) = (known, &asked.name)
+        check_name(book, &part.account, part.name.as_deref())?;
+        if let (Some(known), Some(name)) = (known, &part.name)
             && known != name
         {
             return Err(Refusal::new(
@@ -307,7 +308,7 @@ fn check(
             ));
         }
     }
-    let sum = |fen: i64, asked: &Asked| fen.saturating_add(asked.amount_fen);
+    let sum = |fen: i64, part: &RequestedPart| fen.saturating_add(part.amount_fen);
     let rules = shared.merchants.rules(&frozen.mchid);
     let given_fen = others.fold(book.given_away_fen(&frozen.transaction_id), sum);
     let unsplit_fen = frozen.unsplit_fen(book, rules, refunded_fen, now);
@@ -339,21 +340,21 @@ pub(super) fn query(
         .filter(|share| share.transaction_id == transaction_id)
         .filter(|share| side.is(&share.mchid, share.partner));
     share
-        .map(|share| Answer::ok(&told(share)))
+        .map(|share| Answer::ok(&view(share)))
         .ok_or_else(no_record)
 }
 
 /// A share in WeChat's words. What is not finished finished at the beginning of time: the field is
 /// not optional, and WeChat writes just that.
-fn told(share: &Share) -> Value {
+fn view(share: &Share) -> Value {
     let created = beijing(share.created.now);
     let part = |part: &Part| {
         let (result, finished, failure) = match part.outcome {
-            Outcome::Pending => ("PENDING", OffsetDateTime::UNIX_EPOCH, None),
-            Outcome::Success(at) => ("SUCCESS", at, None),
-            Outcome::Closed(failure, at) => ("CLOSED", at, Some(failure)),
+            PartOutcome::Pending => ("PENDING", OffsetDateTime::UNIX_EPOCH, None),
+            PartOutcome::Success(at) => ("SUCCESS", at, None),
+            PartOutcome::Closed(failure, at) => ("CLOSED", at, Some(failure)),
         };
-        let mut told = json!({
+        let mut view = json!({
             "type": part.kind.word(),
             "account": part.account,
             "amount": part.amount_fen,
@@ -364,12 +365,12 @@ fn told(share: &Share) -> Value {
             "finish_time": beijing(finished),
         });
         if let Some(failure) = failure {
-            told["fail_reason"] = json!(failure.word());
+            view["fail_reason"] = json!(failure.word());
         }
-        told
+        view
     };
     let finished = share.is_finished();
-    let mut told = json!({
+    let mut view = json!({
         "transaction_id": share.transaction_id,
         "out_order_no": share.out_order_no,
         "order_id": share.order_id,
@@ -377,9 +378,9 @@ fn told(share: &Share) -> Value {
         "receivers": share.parts.iter().map(part).collect::<Vec<_>>(),
     });
     if share.partner {
-        told["sub_mchid"] = json!(share.mchid);
+        view["sub_mchid"] = json!(share.mchid);
     }
-    told
+    view
 }
 
 /// 28 digits that begin as WeChat's numbers of that kind do.

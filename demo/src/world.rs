@@ -1,4 +1,4 @@
-//! Where the day happens, and for whom.
+//! The world of the demo: the service, WeChat, the customers and operators.
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,9 +9,9 @@ use super::{
     wechat::Wechat,
 };
 
-/// Where the day happens.
+/// What every step of the demo works with.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Scene<'a> {
+pub(super) struct World<'a> {
     pub(super) service: &'a Service,
     pub(super) wechat: &'a Wechat,
     pub(super) customers: &'a [Person],
@@ -24,7 +24,7 @@ pub(super) struct Scene<'a> {
     pub(super) ending: &'a CancellationToken,
 }
 
-impl Scene<'_> {
+impl World<'_> {
     /// For what happens before anything is paid: ended there, there is nothing to tell.
     pub(super) fn go_on(&self) -> Result<(), ApiError> {
         if self.ending.is_cancelled() {

@@ -10,7 +10,7 @@ use super::{
 
 /// What a day leaves behind.
 #[derive(Debug)]
-pub(super) struct Found<'a> {
+pub(super) struct DayRecord<'a> {
     pub(super) seed: u64,
     pub(super) wished: usize,
     pub(super) tenant: &'a Tenant,

@@ -1,4 +1,4 @@
-//! What a callback tells of: a payment, the end of a refund, or shared money that moves.
+//! The content of a callback: a payment, the end of a refund, or a movement of shared money.
 
 use std::borrow::Cow;
 
@@ -12,16 +12,16 @@ use super::keys::KeySet;
 use super::refunds::{Refund, RefundState};
 use super::transaction::{Notice, Party, Transaction};
 
-/// Something that WeChat tells a merchant.
+/// What one callback tells a merchant.
 #[derive(Debug, Clone)]
-pub(super) enum News {
+pub(super) enum CallbackContent {
     Payment(Notice),
     Refund(Refund),
     /// To the receiver's side: this event has the same `event_type` as a payment.
-    Share(ShareNews),
+    Share(ShareMovement),
 }
 
-/// The words around the secret part.
+/// The fields of a callback that stand around the encrypted part.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Heading {
     pub(super) event_type: &'static str,
@@ -29,7 +29,7 @@ pub(super) struct Heading {
     pub(super) original_type: &'static str,
 }
 
-impl News {
+impl CallbackContent {
     pub(super) fn heading(&self) -> Heading {
         let refund = |event_type, summary| Heading {
             event_type,
@@ -47,7 +47,7 @@ impl News {
                 summary: "分账",
                 original_type: "profitsharing",
             },
-            Self::Refund(told) => match told.state {
+            Self::Refund(content) => match content.state {
                 RefundState::Success { .. } => refund("REFUND.SUCCESS", "退款成功"),
                 RefundState::Abnormal => refund("REFUND.ABNORMAL", "退款异常"),
                 // A refund that is being processed is not told of, so closed is what is left.
@@ -58,7 +58,7 @@ impl News {
         }
     }
 
-    /// The merchant's number of what is told, for the log.
+    /// Returns the merchant's number of the payment, refund or share, for the log.
     pub(super) fn number(&self) -> &str {
         match self {
             Self::Payment(notice) => &notice.out_trade_no,
@@ -75,9 +75,10 @@ impl News {
         self
     }
 
-    /// The secret part before it is encrypted; for the two attacks, not what happened.
+    /// Returns the part that is encrypted. With `WrongAmount` or `WrongMerchant` it is not what
+    /// happened.
     pub(super) fn plaintext(&self, keys: &KeySet, alteration: Alteration) -> Vec<u8> {
-        let told = match alteration {
+        let content = match alteration {
             Alteration::WrongAmount => Cow::Owned(self.of_one_fen_more()),
             Alteration::WrongMerchant => Cow::Owned(self.of_another_merchant()),
             Alteration::Genuine
@@ -87,10 +88,10 @@ impl News {
             | Alteration::FutureTime
             | Alteration::Probe => Cow::Borrowed(self),
         };
-        let text = match &*told {
+        let text = match &*content {
             Self::Payment(notice) => serde_json::to_vec(&Transaction::paid(keys, notice)),
-            Self::Refund(refund) => serde_json::to_vec(&RefundNews::of(keys, refund)),
-            Self::Share(share) => serde_json::to_vec(&share_news(keys, share)),
+            Self::Refund(refund) => serde_json::to_vec(&RefundContent::of(keys, refund)),
+            Self::Share(share) => serde_json::to_vec(&share_content(keys, share)),
         };
         text.expect("a struct of text and numbers is JSON")
     }
@@ -124,9 +125,10 @@ impl News {
     }
 }
 
-/// What a receiver's side is told when money moves, and the answer that the sharer got.
+/// A movement of shared money, of which the receiver's side gets a callback; with the answer that
+/// the sharing merchant got.
 #[derive(Debug, Clone)]
-pub(super) struct ShareNews {
+pub(super) struct ShareMovement {
     pub(super) sub_mchid: Option<String>,
     pub(super) transaction_id: String,
     pub(super) order_id: String,
@@ -138,7 +140,7 @@ pub(super) struct ShareNews {
 }
 
 /// A share in the words of a callback 分账动账通知.
-fn share_news(keys: &KeySet, share: &ShareNews) -> Value {
+fn share_content(keys: &KeySet, share: &ShareMovement) -> Value {
     let mut body = json!({
         "transaction_id": share.transaction_id,
         "order_id": share.order_id,
@@ -163,7 +165,7 @@ fn share_news(keys: &KeySet, share: &ShareNews) -> Value {
 
 /// A refund in the words of a callback. (The answer to a query says `status` instead.)
 #[derive(Debug, Serialize)]
-struct RefundNews<'a> {
+struct RefundContent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     mchid: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -191,7 +193,7 @@ struct RefundNewsAmount {
     payer_refund: i64,
 }
 
-impl<'a> RefundNews<'a> {
+impl<'a> RefundContent<'a> {
     fn of(keys: &'a KeySet, refund: &'a Refund) -> Self {
         let partner = refund.sub_mchid.is_some();
         Self {

@@ -114,7 +114,7 @@ pub use post::{
 pub(crate) use store::{ACCOUNT_COLUMNS, TRANSFER_COLUMNS, read_account, read_transfer};
 pub use store::{
     Accounts, HeldDays, Holds, Lots, LotsOf, Transfers, UnconstrainedAccounts, find_account,
-    find_holdings, find_lot,
+    find_holdings, find_lot, forget_spent_lots,
 };
 #[cfg(test)]
 pub(crate) use store::{LotChange, LotExpiries, LotExpiry};

@@ -9,9 +9,33 @@ use super::{
     Account, ConstrainedSide, LedgerError, Phase, PointHoldings, Transfer, account::Effect,
 };
 use crate::{
-    db::{Change, Db, DbError, Recorder, RowSet, Sql},
+    db::{Change, Db, DbError, Recorder, RowSet, Sql, Tx},
     primitives::{AccountId, BusinessDay, EntryId, Points, TenantId, Timestamp, TransferId},
 };
+
+/// Deletes up to `limit` of a tenant's lots that are spent, that expired before `expired_before`,
+/// and from which nothing can be given back any more: nothing of them expired unspent, or they were
+/// granted before `granted_before`. Returns how many.
+pub async fn forget_spent_lots(
+    tx: &mut Tx,
+    tenant: TenantId,
+    expired_before: BusinessDay,
+    granted_before: BusinessDay,
+    limit: u32,
+) -> Result<u64, DbError> {
+    let done = sqlx::query(
+        "/* ledger.forget_lots */ DELETE FROM point_lots WHERE tenant_id = ? AND expired_from < ? AND remaining = 0 \
+         AND (expired = 0 OR granted_on < ?) \
+         ORDER BY expired_from, account_id LIMIT ?",
+    )
+    .bind(tenant)
+    .bind(expired_before.0)
+    .bind(granted_before.0)
+    .bind(limit)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
+}
 
 /// `transfers`: loaded to learn whether an entry is there, inserted, never changed.
 #[derive(Debug)]

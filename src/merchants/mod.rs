@@ -88,3 +88,4 @@ pub use register::{MerchantForm, Register, Registered};
 pub use resolve_code::{Counter, forget_codes, resolve_code};
 pub use sign_in::{RefreshStaff, SignInStaff, SignedInStaff, refresh, sign_in};
 pub use staff::Staff;
+pub(crate) use store::mark_sharing;

@@ -496,6 +496,25 @@ pub(super) async fn find_counter(
     Ok(row.as_ref().map(counter).transpose()?)
 }
 
+/// Notes whether payments of a merchant are shared: its new orders are made with the money frozen.
+/// For whoever changes the rule of its sharing, which has locked the merchant.
+pub(crate) async fn mark_sharing(
+    tx: &mut Tx,
+    tenant: TenantId,
+    merchant: MerchantId,
+    shares: bool,
+) -> Result<(), DbError> {
+    sqlx::query(
+        "/* merchants.mark_sharing */ UPDATE merchants SET sharing = ? WHERE id = ? AND tenant_id = ?",
+    )
+    .bind(shares)
+    .bind(merchant)
+    .bind(tenant)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 fn expect_one(rows: u64) -> Result<(), DbError> {
     if rows == 1 {
         Ok(())

@@ -182,6 +182,7 @@ mod stuck;
 mod submit_refund;
 mod time_scale;
 mod views;
+mod waiting_refunds;
 mod watch;
 mod withdraw_refund;
 
@@ -259,6 +260,9 @@ pub use views::{
     AlarmView, DecisionView, EntryView, ExceptionView, FiredRuleView, NextQueryView,
     PaymentHistoryView, PaymentView, RedirectView, RefundHistoryView, RefundView, ReviewView,
     TimelineStep, TransferView, timeline,
+};
+pub(crate) use waiting_refunds::{
+    claim_waiting_refunds, expedite_returning_refunds, postpone_waiting_refund,
 };
 pub use watch::{
     NextQuery, Watch, claim_watches, expedite_open_orders, reconcile_order, watch_open_orders,

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     audit::{self, Actor, AuditAction},
     db::{Db, DbError, Tx, Work},
-    payments::RefundStateKind,
+    payments::expedite_returning_refunds,
     primitives::{Id, OrderId, PageLimit, SharingId, TenantId},
 };
 
@@ -181,13 +181,7 @@ impl Work for Retry {
         .ok_or(SharingError::NotFound)?;
         let id: SharingId = known.try_get(0).map_err(DbError::from)?;
         // In the order in which batches write these tables.
-        let refunds = sqlx::query("/* sharing.retry_returns */ UPDATE refunds SET next_attempt_at = ? WHERE order_id = ? AND state = ?")
-            .bind(now)
-            .bind(self.order)
-            .bind(RefundStateKind::Returning.code())
-            .execute(tx.conn())
-            .await
-            .map_err(DbError::from)?;
+        let refunds = expedite_returning_refunds(tx, self.tenant, self.order).await?;
         let share = sqlx::query("/* sharing.retry_share */ UPDATE sharings SET next_attempt_at = IF(state = ?, NULL, ?), stopped = IF(?, 0, stopped), version = version + 1 WHERE id = ? AND (state <> ? OR stopped = 1)")
             .bind(ShareStateKind::Done.code())
             .bind(now)
@@ -197,7 +191,7 @@ impl Work for Retry {
             .execute(tx.conn())
             .await
             .map_err(DbError::from)?;
-        if share.rows_affected() + refunds.rows_affected() == 0 {
+        if share.rows_affected() + refunds == 0 {
             return Err(SharingError::NothingToRetry);
         }
         audit::record(tx, self.tenant, &self.by, AuditAction::SharingRetried, id).await?;

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     audit::{self, Actor, AuditAction},
     db::{Db, DbError, Tx, Work},
+    merchants,
     payments::{ChannelOutcome, RefusalKind},
     primitives::{
         Length, MerchantId, ReceiverId, Secret, TenantId, Text, Timestamp, is_safe_in_bill,
@@ -266,11 +267,7 @@ impl SetSharingRule {
             .execute(tx.conn())
             .await?;
         }
-        sqlx::query("/* sharing.mark_merchant */ UPDATE merchants SET sharing = ? WHERE id = ?")
-            .bind(rule.active)
-            .bind(rule.merchant)
-            .execute(tx.conn())
-            .await?;
+        merchants::mark_sharing(tx, rule.tenant, rule.merchant, rule.active).await?;
         Ok(version)
     }
 }

@@ -9,10 +9,10 @@ use super::{
     start_return::{ReturnCallDue, ReturnRound, start_return},
 };
 use crate::{
-    db::{DbError, DueClaim, Tx, Work},
+    db::{DbError, Tx, Work},
     payments::{
-        ChannelOutcome, Payments, RefundStateKind, Refusal, RefusalKind, TimeScale, find_order,
-        find_refund, note_stuck_refund, pause_seconds,
+        ChannelOutcome, Payments, Refusal, RefusalKind, TimeScale, claim_waiting_refunds,
+        find_order, find_refund, note_stuck_refund, pause_seconds, postpone_waiting_refund,
     },
     primitives::RefundId,
 };
@@ -201,16 +201,6 @@ pub(super) async fn query_lost_returns(
     Ok(settled)
 }
 
-const DUE: DueClaim = DueClaim {
-    select: "/* sharing.due_returns */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state IN (?, ?) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
-    codes: &[
-        RefundStateKind::Returning.code(),
-        RefundStateKind::Withdrawn.code(),
-    ],
-    update: "UPDATE /* sharing.claim_returns */ refunds SET next_attempt_at = ",
-    where_id: " WHERE id IN (",
-};
-
 /// Claims refunds that wait for shares and are due, for a minute.
 pub async fn claim_returns(payments: &Payments) -> Result<Vec<RefundId>, DbError> {
     let time_scale = payments.time_scale;
@@ -229,15 +219,8 @@ impl Work for ClaimReturns {
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {
         let now = tx.now();
-        let due: Vec<(RefundId,)> = DUE
-            .claim(
-                tx,
-                (now, self.time_scale.after(now, LEASE_SECONDS)),
-                CLAIM,
-                |(refund,): &(RefundId,)| *refund.bytes(),
-            )
-            .await?;
-        Ok(due.into_iter().map(|(refund,)| refund).collect())
+        let until = self.time_scale.after(now, LEASE_SECONDS);
+        claim_waiting_refunds(tx, (now, until), CLAIM).await
     }
 }
 
@@ -266,13 +249,6 @@ impl Work for Postpone {
 
     async fn run(&self, tx: &mut Tx) -> Result<(), DbError> {
         let next = self.time_scale.after(tx.now(), self.seconds);
-        sqlx::query("/* sharing.postpone */ UPDATE refunds SET next_attempt_at = ? WHERE id = ? AND state IN (?, ?) AND next_attempt_at IS NOT NULL")
-            .bind(next)
-            .bind(self.refund)
-            .bind(RefundStateKind::Returning.code())
-            .bind(RefundStateKind::Withdrawn.code())
-            .execute(tx.conn())
-            .await?;
-        Ok(())
+        postpone_waiting_refund(tx, self.refund, next).await
     }
 }

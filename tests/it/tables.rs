@@ -19,7 +19,7 @@ enum Does {
 }
 
 /// Statements that cross slices all the same: where, what they do with which table, and why.
-const ACROSS: [(&str, Does, &str, &str); 8] = [
+const ACROSS: [(&str, Does, &str, &str); 5] = [
     (
         "points",
         Does::Read,
@@ -49,24 +49,6 @@ const ACROSS: [(&str, Does, &str, &str); 8] = [
         Does::Read,
         "tenants",
         "the tenant's row stands for the list of its rules, which is locked by it",
-    ),
-    (
-        "points",
-        Does::Write,
-        "point_lots",
-        "the nightly expiry deletes lots that were spent and expired long",
-    ),
-    (
-        "sharing",
-        Does::Write,
-        "merchants",
-        "a merchant's orders are made with the money frozen from the moment it has a rule",
-    ),
-    (
-        "sharing",
-        Does::Write,
-        "refunds",
-        "a refund that waits for shares is claimed by the job that brings them back",
     ),
 ];
 

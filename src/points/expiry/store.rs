@@ -5,6 +5,7 @@ use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 use super::{Counts, ExpiryRun, FORGET_DAYS, REFUND_DAYS, RunState};
 use crate::{
     db::{Db, DbError, Tx, Work},
+    ledger,
     primitives::{AccountId, BusinessDay, ExpiryRunId, PageLimit, Points, TenantId, Timestamp},
 };
 
@@ -339,19 +340,9 @@ impl Work for ForgetSpentLots {
     async fn run(&self, tx: &mut Tx) -> Result<u64, DbError> {
         let since = |days: u16| {
             let age = time::Duration::days(i64::from(days));
-            self.today.0.saturating_sub(age)
+            BusinessDay(self.today.0.saturating_sub(age))
         };
-        let done = sqlx::query(
-            "/* points.forget_lots */ DELETE FROM point_lots WHERE tenant_id = ? AND expired_from < ? AND remaining = 0 \
-             AND (expired = 0 OR granted_on < ?) \
-             ORDER BY expired_from, account_id LIMIT ?",
-        )
-        .bind(self.tenant)
-        .bind(since(FORGET_DAYS))
-        .bind(since(REFUND_DAYS))
-        .bind(self.limit)
-        .execute(tx.conn())
-        .await?;
-        Ok(done.rows_affected())
+        let (expired, granted) = (since(FORGET_DAYS), since(REFUND_DAYS));
+        ledger::forget_spent_lots(tx, self.tenant, expired, granted, self.limit).await
     }
 }

@@ -2,10 +2,50 @@
 
 use sqlx::{Row as _, mysql::MySqlRow};
 
+use super::Claim;
 use crate::{
-    db::{Change, Recorder, RowSet, Sql},
+    db::{Change, Cx, Recorder, RowSet, Sql, Wanted, WorkingSet},
     primitives::{Id, TenantId, Timestamp},
 };
+
+/// What a key says of a command that comes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyUse {
+    /// Nothing was done with it yet.
+    New,
+    /// This command was carried out before, with this effect: it is the answer.
+    Repeated(Id),
+    /// Another command was carried out with it, with this effect: a conflict.
+    Taken(Id),
+}
+
+impl Claim {
+    /// Wants the key's row. Returns the effect of whatever used the key, as soon as it is loaded.
+    pub(crate) fn want(&self, want: &mut Wanted, set: &WorkingSet) -> Option<Id> {
+        want.row::<Keys>(self.id);
+        set.get_loaded::<Keys>(self.id).map(|used| used.effect)
+    }
+
+    /// Says what the key was used for.
+    pub(crate) fn check(&self, set: &WorkingSet) -> KeyUse {
+        match set.get::<Keys>(self.id) {
+            None => KeyUse::New,
+            Some(used) if used.request_hash == self.request_hash => KeyUse::Repeated(used.effect),
+            Some(used) => KeyUse::Taken(used.effect),
+        }
+    }
+
+    /// Uses the key, in the commit of the effect.
+    pub(crate) fn use_for(&self, set: &mut WorkingSet, cx: &Cx<'_>, effect: Id) {
+        let used = KeyRow {
+            tenant: self.tenant,
+            request_hash: self.request_hash,
+            effect,
+            at: cx.now(),
+        };
+        set.put::<Keys>(self.id, used);
+    }
+}
 
 /// `idempotency_keys`: the claim of a key, written with what it made.
 #[derive(Debug)]

@@ -14,8 +14,8 @@
 //! | other input | [`OnceError::KeyReused`] |
 //! | first one still running | waits for it at the primary key's lock, then one of the two above |
 //!
-//! Operations of the group commit claim theirs through a row set, `Keys`: the row names the effect,
-//! which is the answer.
+//! Operations of the group commit claim theirs in their own commit ([`Claim`], `keys.rs`): the row
+//! names the effect, which is the answer.
 //!
 //! Tables owned: `idempotency_keys`.
 
@@ -28,6 +28,6 @@ mod store;
 pub use claim::Claim;
 pub(crate) use claim::first_half;
 pub use key::{IdempotencyKey, InvalidKey};
-pub(crate) use keys::{KeyRow, Keys};
+pub(crate) use keys::KeyUse;
 pub use once::{OnceAnswer, OnceError, StoredAnswer, once};
 pub(crate) use store::is_known;

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     audit::{self, Actor, AuditAction},
     db::{Cx, DbError, Operation, Wanted, WorkingSet},
-    idempotency::{Claim, KeyRow, Keys},
+    idempotency::{Claim, KeyUse},
     primitives::{Lane, MerchantId, Money, OrderId, Secret, TenantId},
     risk::{Action as RiskAction, Evaluation, Stop},
 };
@@ -125,9 +125,8 @@ impl Operation for CreateNativeOrder {
     }
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
-        want.row::<Keys>(self.request.claim.id);
-        if let Some(used) = set.get_loaded::<Keys>(self.request.claim.id) {
-            want.row::<Orders>(OrderId::new(used.effect));
+        if let Some(made) = self.request.claim.want(want, set) {
+            want.row::<Orders>(OrderId::new(made));
         }
     }
 
@@ -135,19 +134,22 @@ impl Operation for CreateNativeOrder {
         let Self {
             request, merchant, ..
         } = self;
-        if let Some(used) = set.get::<Keys>(request.claim.id).copied() {
-            if used.request_hash != request.claim.request_hash {
-                let made = set.get::<Orders>(OrderId::new(used.effect));
+        match request.claim.check(set) {
+            KeyUse::New => {}
+            KeyUse::Repeated(made) => {
+                let order = set.get::<Orders>(OrderId::new(made)).cloned();
+                let order = order.ok_or(PaymentError::OrderNotFound)?;
+                return Ok(Ok(NativeOrder {
+                    order: Box::new(order),
+                    is_new: false,
+                }));
+            }
+            KeyUse::Taken(made) => {
+                let made = set.get::<Orders>(OrderId::new(made));
                 // Whoever showed it may be at another merchant by now.
                 let made = made.filter(|order| order.merchant == request.merchant);
                 return Err(PaymentError::KeyReused(made.map(Order::no)));
             }
-            let order = set.get::<Orders>(OrderId::new(used.effect)).cloned();
-            let order = order.ok_or(PaymentError::OrderNotFound)?;
-            return Ok(Ok(NativeOrder {
-                order: Box::new(order),
-                is_new: false,
-            }));
         }
         let sub_mchid = merchant.sub_mchid.clone();
         let evaluation = self
@@ -176,13 +178,7 @@ impl Operation for CreateNativeOrder {
             state: OrderState::Created,
             refunds: RefundSums::NONE,
         };
-        let used = KeyRow {
-            tenant: request.tenant,
-            request_hash: request.claim.request_hash,
-            effect: order.id.id(),
-            at: cx.now(),
-        };
-        set.put::<Keys>(request.claim.id, used);
+        request.claim.use_for(set, cx, order.id.id());
         evaluation.store(set, cx, order.id.id());
         let amount = request.amount;
         let shown = AuditAction::PaymentCollectionStarted { amount };

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     db::{Cx, Operation, Wanted, WorkingSet},
     facts::Origin,
-    idempotency::{KeyRow, Keys, first_half},
+    idempotency::{Claim, KeyUse, first_half},
     primitives::{CustomerId, Lane, MerchantId, Money, OrderId, Secret, TenantId, Timestamp},
     risk::{Action, Evaluation, Stop},
 };
@@ -194,8 +194,7 @@ struct CreateOrder {
     customer: CustomerId,
     code: CodeKey,
     amount: Option<Money>,
-    key: [u8; 16],
-    request_hash: [u8; 16],
+    claim: Claim,
     /// How long it can be paid.
     seconds: i64,
     /// None when there was nothing to ask about.
@@ -212,9 +211,9 @@ enum CreateOutcome {
     Stopped(Stop),
 }
 
-/// The key under which the request is stored, and what distinguishes it from another under that
+/// The key under which the request is stored, with what distinguishes it from another under that
 /// key.
-pub(super) fn key_of(request: &CreatePayment) -> ([u8; 16], [u8; 16]) {
+pub(super) fn claim_of(request: &CreatePayment) -> Claim {
     let scope = [
         &request.tenant.0.to_be_bytes(),
         request.customer.bytes().as_slice(),
@@ -222,22 +221,21 @@ pub(super) fn key_of(request: &CreatePayment) -> ([u8; 16], [u8; 16]) {
         request.key.as_bytes(),
     ];
     let amount_said = request.amount.map_or(-1, Money::get).to_be_bytes();
-    (
-        first_half(&scope),
-        first_half(&[request.code.as_bytes(), &amount_said]),
-    )
+    Claim {
+        id: first_half(&scope),
+        tenant: request.tenant,
+        request_hash: first_half(&[request.code.as_bytes(), &amount_said]),
+    }
 }
 
 impl CreateOrder {
     fn new(request: &CreatePayment, seconds: i64, evaluation: Option<Evaluation>) -> Self {
-        let (key, request_hash) = key_of(request);
         Self {
             tenant: request.tenant,
             customer: request.customer,
             code: CodeKey::of(&request.code),
             amount: request.amount,
-            key,
-            request_hash,
+            claim: claim_of(request),
             seconds,
             evaluation,
         }
@@ -254,10 +252,9 @@ impl Operation for CreateOrder {
     }
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
-        want.row::<Keys>(self.key);
         want.row::<Codes>(self.code);
-        if let Some(used) = set.get_loaded::<Keys>(self.key) {
-            want.row::<Orders>(OrderId::new(used.effect));
+        if let Some(made) = self.claim.want(want, set) {
+            want.row::<Orders>(OrderId::new(made));
         }
         if let Some(evaluation) = &self.evaluation {
             evaluation.want_open_challenge(want);
@@ -272,23 +269,26 @@ impl Operation for CreateOrder {
         let merchant_name = code
             .as_ref()
             .map_or(String::new(), |code| code.merchant_name.clone());
-        if let Some(used) = set.get::<Keys>(self.key).copied() {
-            if used.request_hash != self.request_hash {
+        match self.claim.check(set) {
+            KeyUse::New => {}
+            KeyUse::Repeated(made) => {
+                let order = set
+                    .get::<Orders>(OrderId::new(made))
+                    .cloned()
+                    .ok_or(PaymentError::OrderNotFound)?;
+                // A merchant that was suspended since: its open orders are being closed, and get
+                // no prepay id meanwhile.
+                let collects = code.is_none_or(|code| code.sub_mchid.is_some());
+                if is_open(&order) && !collects {
+                    return Err(PaymentError::MerchantNotActive);
+                }
+                return Ok(CreateOutcome::Before(Box::new(order), merchant_name));
+            }
+            KeyUse::Taken(made) => {
                 // Keys are the customer's own, and so is what they made.
-                let made = OrderId::new(used.effect);
+                let made = OrderId::new(made);
                 return Err(PaymentError::KeyReused(Some(made.into())));
             }
-            let order = set
-                .get::<Orders>(OrderId::new(used.effect))
-                .cloned()
-                .ok_or(PaymentError::OrderNotFound)?;
-            // A merchant that was suspended since: its open orders are being closed, and get no
-            // prepay id meanwhile.
-            let collects = code.is_none_or(|code| code.sub_mchid.is_some());
-            if is_open(&order) && !collects {
-                return Err(PaymentError::MerchantNotActive);
-            }
-            return Ok(CreateOutcome::Before(Box::new(order), merchant_name));
         }
         let code = code.ok_or(PaymentError::CodeUnknown)?;
         if !code.active {
@@ -321,13 +321,7 @@ impl Operation for CreateOrder {
             state: OrderState::Created,
             refunds: RefundSums::NONE,
         };
-        let used = KeyRow {
-            tenant: self.tenant,
-            request_hash: self.request_hash,
-            effect: order.id.id(),
-            at: cx.now(),
-        };
-        set.put::<Keys>(self.key, used);
+        self.claim.use_for(set, cx, order.id.id());
         evaluation.store(set, cx, order.id.id());
         put_order(set, cx, order.clone(), ChangeReason::Customer, None);
         Ok(CreateOutcome::Now(Box::new(order), merchant_name))

@@ -24,11 +24,11 @@ use super::{
 use crate::{
     audit::{self, Actor, AuditAction},
     db::{Cx, Operation, Wanted, WorkingSet},
-    idempotency::{Claim, KeyRow, Keys},
+    idempotency::{Claim, KeyUse},
     ledger, merchants,
     payments::{Attempts, PointsReview},
     primitives::{
-        AccountId, BusinessDay, Lane, Length, MerchantId, Money, OrderId, Points, RefundId,
+        AccountId, BusinessDay, Id, Lane, Length, MerchantId, Money, OrderId, Points, RefundId,
         StaffId, TenantId, Text, is_safe_in_bill,
     },
     risk::{Action as RiskAction, Evaluation, Stop},
@@ -184,8 +184,8 @@ struct CreateRefund {
 }
 
 /// The key is the caller's own; what it was used for may be another merchant's by now.
-fn key_reused(set: &WorkingSet, used: KeyRow, role: RefundRole) -> RefundError {
-    let known = set.get::<Refunds>(RefundId::new(used.effect));
+fn key_reused(set: &WorkingSet, known: Id, role: RefundRole) -> RefundError {
+    let known = set.get::<Refunds>(RefundId::new(known));
     let seen = known.filter(|refund| role.may_see(refund.merchant));
     RefundError::KeyReused(seen.map(Refund::no))
 }
@@ -315,9 +315,8 @@ impl Operation for CreateRefund {
     }
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
-        want.row::<Keys>(self.request.claim.id);
-        if let Some(used) = set.get_loaded::<Keys>(self.request.claim.id) {
-            want.row::<Refunds>(RefundId::new(used.effect));
+        if let Some(known) = self.request.claim.want(want, set) {
+            want.row::<Refunds>(RefundId::new(known));
         }
         if let Some(staff) = self.request.by.staff() {
             want.row::<StaffRefunds>(staff);
@@ -327,15 +326,14 @@ impl Operation for CreateRefund {
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Self::Reply, RefundError> {
         let request = &self.request;
-        if let Some(used) = set.get::<Keys>(request.claim.id).copied() {
-            if used.request_hash != request.claim.request_hash {
-                return Err(key_reused(set, used, request.by.role));
+        match request.claim.check(set) {
+            KeyUse::New => {}
+            KeyUse::Repeated(made) => {
+                let refund = set.get::<Refunds>(RefundId::new(made)).cloned();
+                let refund = refund.ok_or(RefundError::NotFound)?;
+                return Ok(Ok(RequestedRefund::new(refund, false)));
             }
-            let refund = set.get::<Refunds>(RefundId::new(used.effect)).cloned();
-            return Ok(Ok(RequestedRefund::new(
-                refund.ok_or(RefundError::NotFound)?,
-                false,
-            )));
+            KeyUse::Taken(known) => return Err(key_reused(set, known, request.by.role)),
         }
         let order = set
             .get::<Orders>(request.order)
@@ -391,13 +389,7 @@ impl Operation for CreateRefund {
             let taken = points.due.saturating_sub(expired);
             shortfall(set, today, &order, taken, self.terms.points_shortfall)?;
         }
-        let used = KeyRow {
-            tenant: request.tenant,
-            request_hash: request.claim.request_hash,
-            effect: refund.id.id(),
-            at: cx.now(),
-        };
-        set.put::<Keys>(request.claim.id, used);
+        request.claim.use_for(set, cx, refund.id.id());
         evaluation.store(set, cx, refund.id.id());
         let asked = AuditAction::RefundRequested {
             order: order.no(),
@@ -544,9 +536,8 @@ impl Operation for DecideRefundOperation {
     }
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
-        want.row::<Keys>(self.decision.claim.id);
-        if let Some(used) = set.get_loaded::<Keys>(self.decision.claim.id) {
-            want.row::<Refunds>(RefundId::new(used.effect));
+        if let Some(known) = self.decision.claim.want(want, set) {
+            want.row::<Refunds>(RefundId::new(known));
         }
         want.row::<Refunds>(self.decision.refund);
         if let Some(refund) = set.get_loaded::<Refunds>(self.decision.refund) {
@@ -570,11 +561,10 @@ impl Operation for DecideRefundOperation {
             .filter(|refund| refund.tenant == decision.tenant && by.role.may_see(refund.merchant))
             .cloned()
             .ok_or(RefundError::NotFound)?;
-        if let Some(used) = set.get::<Keys>(decision.claim.id).copied() {
-            if used.request_hash != decision.claim.request_hash {
-                return Err(key_reused(set, used, by.role));
-            }
-            return Ok(RequestedRefund::new(refund, false));
+        match decision.claim.check(set) {
+            KeyUse::New => {}
+            KeyUse::Repeated(_) => return Ok(RequestedRefund::new(refund, false)),
+            KeyUse::Taken(known) => return Err(key_reused(set, known, by.role)),
         }
         let order = set
             .get::<Orders>(refund.order)
@@ -615,13 +605,7 @@ impl Operation for DecideRefundOperation {
             order.refunds.count = order.refunds.count.saturating_sub(1);
             put_order(set, cx, order, ChangeReason::RefundDropped, Some(&by.actor));
         }
-        let used = KeyRow {
-            tenant: decision.tenant,
-            request_hash: decision.claim.request_hash,
-            effect: decided.id.id(),
-            at: cx.now(),
-        };
-        set.put::<Keys>(decision.claim.id, used);
+        decision.claim.use_for(set, cx, decided.id.id());
         let why = match (decision.note.is_empty(), decision.agree) {
             (false, _) => decision.note.as_str(),
             (true, true) => "approved",

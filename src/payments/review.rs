@@ -55,7 +55,7 @@ use super::{
 use crate::{
     audit::{self, Actor, AuditAction},
     db::{Cx, Operation, SubmitError, Wanted, WorkingSet},
-    idempotency::{Claim, KeyRow, Keys},
+    idempotency::{Claim, KeyUse},
     ledger::{self, Draft, LedgerError, Phase, Resolution, Transfers},
     outbox::{self, Event},
     points::{self, PointsError, PointsMove},
@@ -244,7 +244,7 @@ impl Operation for TurnReview {
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
         if let Some(claim) = &self.claim {
-            want.row::<Keys>(claim.id);
+            claim.want(want, set);
         }
         want.row::<Reviews>(self.id);
         let known = set
@@ -279,19 +279,13 @@ impl Operation for TurnReview {
             .cloned()
             .ok_or(ReviewError::NotFound)?;
         if let Some(claim) = &self.claim {
-            if let Some(used) = set.get::<Keys>(claim.id) {
-                if used.request_hash != claim.request_hash {
-                    return Err(ReviewError::KeyReused(ReviewId::new(used.effect)));
+            match claim.check(set) {
+                KeyUse::New => claim.use_for(set, cx, row.id.id()),
+                KeyUse::Repeated(_) => return Ok(row),
+                KeyUse::Taken(known) => {
+                    return Err(ReviewError::KeyReused(ReviewId::new(known)));
                 }
-                return Ok(row);
             }
-            let used = KeyRow {
-                tenant: row.tenant,
-                request_hash: claim.request_hash,
-                effect: row.id.id(),
-                at: cx.now(),
-            };
-            set.put::<Keys>(claim.id, used);
         }
         self.is_somebody_else(&row, set)?;
         let unknown = row.kind == ReviewKind::Order

@@ -11,21 +11,21 @@
 
 use super::{
     CollectPayment, CreatePayment, Order, PaymentError, Payments, RequestRefund,
-    create::{amount_to_pay, key_of},
+    create::{amount_to_pay, claim_of},
     store::{ORDER_COLUMNS, read_order},
 };
 use crate::{
     db::{Db, DbError, Sql},
     facts::{Facts, Stage},
-    idempotency,
+    idempotency::{self, Claim},
     primitives::OrderId,
     risk::{self, ActivityKey, Evaluation},
 };
 
 /// The event of a key. Another request under the same key is another event: it is refused in the
 /// end, and must not pass for this one until then.
-fn activity_key(key: [u8; 16], request_hash: [u8; 16]) -> ActivityKey {
-    ActivityKey::of(&[key, request_hash].concat())
+fn activity_key(claim: &Claim) -> ActivityKey {
+    ActivityKey::of(&[claim.id, claim.request_hash].concat())
 }
 
 /// On a customer's request to pay. An answered challenge of theirs is taken into account.
@@ -36,8 +36,8 @@ pub(super) async fn evaluate_creation(
     if payments.risk.is_off() {
         return Ok(Some(Evaluation::default()));
     }
-    let (key, request_hash) = key_of(request);
-    if idempotency::is_known(&payments.db, key).await? {
+    let claim = claim_of(request);
+    if idempotency::is_known(&payments.db, claim.id).await? {
         return Ok(None);
     }
     let code = payments.merchants.owner_of(&request.code).await?;
@@ -60,7 +60,7 @@ pub(super) async fn evaluate_creation(
         own_merchant,
         ..Facts::new(Stage::PaymentCreate, request.tenant, payments.db.now())
     };
-    let activity = activity_key(key, request_hash);
+    let activity = activity_key(&claim);
     let evaluation =
         risk::evaluate_challengeable(&payments.risk, &payments.db, facts, activity).await?;
     Ok(Some(evaluation))
@@ -85,7 +85,7 @@ pub(super) async fn evaluate_collection(
         amount: Some(request.amount),
         ..Facts::new(Stage::PaymentCreate, request.tenant, payments.db.now())
     };
-    let activity = activity_key(claim.id, claim.request_hash);
+    let activity = activity_key(claim);
     Ok(Some(payments.risk.evaluate_keyed(facts, activity).await))
 }
 
@@ -119,7 +119,7 @@ pub(super) async fn evaluate_refund(
         own_merchant,
         ..Facts::new(Stage::Refund, order.tenant, payments.db.now())
     };
-    let activity = activity_key(claim.id, claim.request_hash);
+    let activity = activity_key(claim);
     Ok(Some(payments.risk.evaluate_keyed(facts, activity).await))
 }
 

@@ -41,7 +41,7 @@ use super::{
 use crate::{
     audit::{self, Actor, AuditAction},
     db::{Cx, Operation, Wanted, WorkingSet},
-    idempotency::{Claim, KeyRow, Keys},
+    idempotency::{Claim, KeyUse},
     primitives::{Lane, RefundId, TenantId, Timestamp},
 };
 
@@ -152,16 +152,6 @@ impl Withdraw {
         last.is_some_and(|at| self.time_scale.after(at, seconds) > now)
     }
 
-    fn use_key(&self, set: &mut WorkingSet, cx: &Cx<'_>) {
-        let used = KeyRow {
-            tenant: self.request.tenant,
-            request_hash: self.request.claim.request_hash,
-            effect: self.request.refund.id(),
-            at: cx.now(),
-        };
-        set.put::<Keys>(self.request.claim.id, used);
-    }
-
     /// The first of two people wants it.
     fn ask(
         &self,
@@ -181,7 +171,7 @@ impl Withdraw {
         let action = AuditAction::RefundWithdrawalRequested { amount };
         audit::note(set, cx, request.tenant, &request.by, action, &asked.no());
         put_refund(set, cx, asked.clone(), &request.by, &request.reason);
-        self.use_key(set, cx);
+        request.claim.use_for(set, cx, request.refund.id());
         Ok(WithdrawOutcome::Done(Box::new(asked)))
     }
 }
@@ -196,7 +186,7 @@ impl Operation for Withdraw {
     }
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
-        want.row::<Keys>(self.request.claim.id);
+        self.request.claim.want(want, set);
         want_outcome(want, set, self.request.refund);
     }
 
@@ -211,12 +201,13 @@ impl Operation for Withdraw {
             .filter(|refund| refund.tenant == request.tenant)
             .cloned()
             .ok_or(RefundError::NotFound)?;
-        if let Some(used) = set.get::<Keys>(request.claim.id).copied() {
-            if used.request_hash != request.claim.request_hash {
-                let known = RefundId::new(used.effect);
+        match request.claim.check(set) {
+            KeyUse::New => {}
+            KeyUse::Repeated(_) => return Ok(WithdrawOutcome::Done(Box::new(refund))),
+            KeyUse::Taken(known) => {
+                let known = RefundId::new(known);
                 return Err(RefundError::KeyReused(Some(known.into())));
             }
-            return Ok(WithdrawOutcome::Done(Box::new(refund)));
         }
         let order = set
             .get::<Orders>(refund.order)
@@ -259,7 +250,7 @@ impl Operation for Withdraw {
             action,
             &withdrawn.no(),
         );
-        self.use_key(set, cx);
+        request.claim.use_for(set, cx, request.refund.id());
         Ok(WithdrawOutcome::Done(Box::new(withdrawn)))
     }
 }

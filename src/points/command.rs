@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     audit::Actor,
     facts::{Facts, Stage},
-    idempotency::first_half,
+    idempotency::{Claim, first_half},
     primitives::{
         BusinessDay, CustomerId, InvalidText, Length, MerchantId, OrderId, Points, TenantId, Text,
         Timestamp,
@@ -146,13 +146,21 @@ impl PointsCommand {
         }
     }
 
-    /// Returns the key under which the reference is claimed.
-    pub(super) fn key(&self) -> [u8; 16] {
+    /// Claims the reference for this command.
+    pub(super) fn claim(&self) -> Claim {
+        Claim {
+            id: self.key(),
+            tenant: self.tenant,
+            request_hash: self.request_hash(),
+        }
+    }
+
+    fn key(&self) -> [u8; 16] {
         key_of(self.tenant, self.kind(), (&self.source, &self.reference))
     }
 
     /// Returns a hash of all that distinguishes one request from another under the same reference.
-    pub(super) fn request_hash(&self) -> [u8; 16] {
+    fn request_hash(&self) -> [u8; 16] {
         let (word, day, minutes) = match self.instruction {
             Instruction::Award { expired_from } => ("award", expired_from, 0),
             Instruction::Deduct => ("deduct", None, 0),

@@ -13,9 +13,11 @@ use crate::{
     audit,
     db::{Cx, Operation, Wanted, WorkingSet},
     facts::Stage,
-    idempotency::{KeyRow, Keys},
+    idempotency::KeyUse,
     ledger,
-    primitives::{AccountId, EntryId, EntryKind, Lane, MerchantId, Points, PointsTransactionId},
+    primitives::{
+        AccountId, EntryId, EntryKind, Id, Lane, MerchantId, Points, PointsTransactionId,
+    },
     risk::{
         self, Action, ActivityKey, Evaluation, NewReview, ReviewKind, ReviewPolicy,
         rules_wanting_review,
@@ -52,7 +54,8 @@ pub async fn execute(
         let merchant = check_parties(service, &command).await?;
         let evaluation = match command.facts(merchant, now) {
             Some(facts) => {
-                let event = ActivityKey::of(&[command.key(), command.request_hash()].concat());
+                let claim = command.claim();
+                let event = ActivityKey::of(&[claim.id, claim.request_hash].concat());
                 service.risk.evaluate_keyed(facts, event).await
             }
             None => Evaluation::default(),
@@ -241,6 +244,17 @@ impl ExecuteCommand {
     }
 }
 
+/// The answer to a command that was carried out before.
+pub(super) fn before(set: &WorkingSet, made: Id) -> Result<Executed, PointsError> {
+    let transaction = set
+        .get::<PointsTransactions>(PointsTransactionId::new(made))
+        .cloned();
+    Ok(Executed {
+        transaction: transaction.ok_or(PointsError::NotFound)?,
+        repeated: true,
+    })
+}
+
 impl Operation for ExecuteCommand {
     type Reply = Executed;
     type Refusal = PointsError;
@@ -251,10 +265,8 @@ impl Operation for ExecuteCommand {
     }
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
-        let key = self.command.key();
-        want.row::<Keys>(key);
-        if let Some(used) = set.get_loaded::<Keys>(key) {
-            want.row::<PointsTransactions>(PointsTransactionId::new(used.effect));
+        if let Some(made) = self.command.claim().want(want, set) {
+            want.row::<PointsTransactions>(PointsTransactionId::new(made));
         }
         let account = AccountId::customer_points(self.command.customer);
         match self.command.kind() {
@@ -268,21 +280,13 @@ impl Operation for ExecuteCommand {
     }
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Executed, PointsError> {
-        let key = self.command.key();
-        if let Some(used) = set.get::<Keys>(key).copied() {
-            if used.request_hash != self.command.request_hash() {
-                return Err(PointsError::ReferenceReused(PointsTransactionId::new(
-                    used.effect,
-                )));
+        let claim = self.command.claim();
+        match claim.check(set) {
+            KeyUse::New => {}
+            KeyUse::Repeated(made) => return before(set, made),
+            KeyUse::Taken(made) => {
+                return Err(PointsError::ReferenceReused(PointsTransactionId::new(made)));
             }
-            let transaction = set
-                .get::<PointsTransactions>(PointsTransactionId::new(used.effect))
-                .cloned();
-            let transaction = transaction.ok_or(PointsError::NotFound)?;
-            return Ok(Executed {
-                transaction,
-                repeated: true,
-            });
         }
         let transaction = self.new_transaction(cx);
         // The command was checked earlier, and midnight may have passed since.
@@ -297,13 +301,7 @@ impl Operation for ExecuteCommand {
         if transaction.state == PointsTransactionState::UnderReview {
             risk::open_review(set, self.review(&transaction), &self.terms, cx.now());
         }
-        let used = KeyRow {
-            tenant: transaction.tenant,
-            request_hash: self.command.request_hash(),
-            effect: transaction.id.id(),
-            at: cx.now(),
-        };
-        set.put::<Keys>(key, used);
+        claim.use_for(set, cx, transaction.id.id());
         note(set, cx, &transaction, &transaction.created_by);
         set.put::<PointsTransactions>(transaction.id, transaction.clone());
         Ok(Executed {

@@ -23,14 +23,14 @@ use super::{
     Executed, PointsError, PointsService, PointsTransaction, PointsTransactionKind,
     PointsTransactionState, Reference, Source, TransitionError,
     command::{check_amount_and_reason, key_of},
-    execute::note,
+    execute::{before, note},
     transaction_entries as entries,
     transaction_store::{PointsTransactions, TransactionLots},
 };
 use crate::{
     audit::Actor,
     db::{Cx, Operation, Wanted, WorkingSet},
-    idempotency::{KeyRow, Keys, first_half},
+    idempotency::{Claim, KeyUse, first_half},
     ledger::{self, LedgerError},
     primitives::{AccountId, BusinessDay, Lane, Points, PointsTransactionId, TenantId},
 };
@@ -64,6 +64,15 @@ struct ReturnPoints {
 }
 
 impl ReturnCommand {
+    /// Claims the reference for this command.
+    fn claim(&self) -> Claim {
+        Claim {
+            id: self.key(),
+            tenant: self.tenant,
+            request_hash: self.request_hash(),
+        }
+    }
+
     fn key(&self) -> [u8; 16] {
         key_of(
             self.tenant,
@@ -118,10 +127,8 @@ impl Operation for ReturnPoints {
     }
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
-        let key = self.command.key();
-        want.row::<Keys>(key);
-        if let Some(used) = set.get_loaded::<Keys>(key) {
-            want.row::<PointsTransactions>(PointsTransactionId::new(used.effect));
+        if let Some(made) = self.command.claim().want(want, set) {
+            want.row::<PointsTransactions>(PointsTransactionId::new(made));
         }
         want.row::<PointsTransactions>(self.command.of);
         if let Some(of) = set.get_loaded::<PointsTransactions>(self.command.of) {
@@ -132,21 +139,13 @@ impl Operation for ReturnPoints {
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<Executed, PointsError> {
         let command = &self.command;
-        let key = command.key();
-        if let Some(used) = set.get::<Keys>(key).copied() {
-            if used.request_hash != command.request_hash() {
-                return Err(PointsError::ReferenceReused(PointsTransactionId::new(
-                    used.effect,
-                )));
+        let claim = command.claim();
+        match claim.check(set) {
+            KeyUse::New => {}
+            KeyUse::Repeated(made) => return before(set, made),
+            KeyUse::Taken(made) => {
+                return Err(PointsError::ReferenceReused(PointsTransactionId::new(made)));
             }
-            let transaction = set
-                .get::<PointsTransactions>(PointsTransactionId::new(used.effect))
-                .cloned();
-            let transaction = transaction.ok_or(PointsError::NotFound)?;
-            return Ok(Executed {
-                transaction,
-                repeated: true,
-            });
         }
         let theirs = |transaction: &&PointsTransaction| {
             transaction.tenant == command.tenant && transaction.source == command.source
@@ -167,13 +166,7 @@ impl Operation for ReturnPoints {
         let lots = take_from_transaction(set, cx, &of, command.points)?;
         let transaction = command.new_transaction(cx, &of);
         entries::return_points(set, cx, &transaction, &lots)?;
-        let used = KeyRow {
-            tenant: transaction.tenant,
-            request_hash: command.request_hash(),
-            effect: transaction.id.id(),
-            at: cx.now(),
-        };
-        set.put::<Keys>(key, used);
+        claim.use_for(set, cx, transaction.id.id());
         note(set, cx, &transaction, &transaction.created_by);
         set.put::<PointsTransactions>(less.id, less);
         set.put::<PointsTransactions>(transaction.id, transaction.clone());

@@ -58,6 +58,5 @@ mod search;
 mod server;
 mod sharing;
 
-pub use openapi::document;
-pub use router::router;
+pub use router::{document, router};
 pub use server::serve;

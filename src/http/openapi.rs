@@ -1,21 +1,11 @@
 //! The parts of the OpenAPI document that belong to no single route.
 
-use std::collections::BTreeMap;
-
 use utoipa::{
-    IntoResponses, Modify, OpenApi, ToSchema as _,
-    openapi::{
-        ContentBuilder, Ref, RefOr, Response, ResponseBuilder,
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-    },
+    Modify, OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
 use super::{problem::ProblemBody, refine};
-
-/// The whole document, as served at `/api/v1/openapi.json`.
-pub fn document() -> serde_json::Value {
-    refined(&super::router::routes().split_for_parts().1)
-}
 
 /// The document, with what stands in types and descriptions said for programs as well: see
 /// [`refine`].
@@ -65,20 +55,5 @@ impl Modify for AccessToken {
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("access_token", SecurityScheme::Http(scheme));
-    }
-}
-
-/// What every endpoint may answer instead.
-pub(super) struct Problems;
-
-impl IntoResponses for Problems {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let schema = Ref::from_schema_name(ProblemBody::name());
-        let content = ContentBuilder::new().schema(Some(schema)).build();
-        let problem = ResponseBuilder::new()
-            .description("A problem; see its `code`")
-            .content("application/problem+json", content)
-            .build();
-        BTreeMap::from([("default".to_owned(), RefOr::T(problem))])
     }
 }

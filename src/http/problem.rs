@@ -1,11 +1,17 @@
 //! What went wrong, as the client sees it: `application/problem+json` (RFC 9457).
 
+use std::collections::BTreeMap;
+
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::{
+    IntoResponses, ToSchema as _,
+    openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder},
+};
 
 use crate::{
     primitives::{
@@ -328,5 +334,20 @@ impl IntoResponse for Problem {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+/// What every endpoint may answer instead.
+pub(super) struct Problems;
+
+impl IntoResponses for Problems {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let schema = Ref::from_schema_name(ProblemBody::name());
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        let problem = ResponseBuilder::new()
+            .description("A problem; see its `code`")
+            .content("application/problem+json", content)
+            .build();
+        BTreeMap::from([("default".to_owned(), RefOr::T(problem))])
     }
 }

@@ -9,8 +9,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Operator, PageParams, PageQuery},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     primitives::{Page, Timestamp},
 };

@@ -7,8 +7,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Operator, Path},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     payments::{self, DecideReview, ReviewCommand, ReviewView},
     primitives::ReviewId,

@@ -12,8 +12,7 @@ use crate::{
     },
     http::{
         extract::{self, Auth, Operator, needs},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     merchants::ProgramVersion,
 };

@@ -9,9 +9,8 @@ use crate::{
     http::{
         extract::{self, Auth, Operator, needs},
         last_usable::last_usable_on,
-        openapi::Problems,
         points_rule::{PointsRuleRequest, PointsTerms, of, withdrawn_by},
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     merchants,
     points::{self, CapStep, DryRun, Earning, NEVER, Tried, WouldEarn},

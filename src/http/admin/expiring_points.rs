@@ -9,8 +9,7 @@ use crate::{
     http::{
         extract::{Auth, Operator, Query},
         last_usable::{expired_from, last_usable_on},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     points::expiry::{self, ExpiringDay, FORECAST_DAYS_MAX},
     primitives::BusinessDay,

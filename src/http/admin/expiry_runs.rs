@@ -8,8 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Operator, PageParams, PageQuery},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     points::expiry::{self, AskRun},
     primitives::Page,

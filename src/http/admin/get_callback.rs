@@ -9,8 +9,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Operator, Path, parse},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     payments::{self, ReplayError},
 };

@@ -8,8 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Operator, Path},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     payments::PaymentView,
     primitives::OrderNo,

@@ -10,8 +10,7 @@ use crate::{
     deliveries::{self, DeliveryFilter, DeliveryId, DeliveryKind, DeliveryState},
     http::{
         extract::{Auth, Operator, PageParams, PageQuery, Query},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     primitives::Page,
 };

@@ -8,8 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Operator, PageParams, PageQuery, Query},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     payments::{self, ExceptionView},
     primitives::Page,

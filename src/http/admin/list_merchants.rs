@@ -9,8 +9,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Operator, PageParams, PageQuery, Query},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     merchants::{self, MerchantStateKind},
     primitives::Page,

@@ -8,8 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Operator, PageParams, PageQuery, Query, named},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
         search::SearchParams,
     },
     payments::{self, OrderScope, OrderStateKind, PaymentView},

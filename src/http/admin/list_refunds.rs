@@ -8,8 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Operator, PageParams, PageQuery, Query, named},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
         refund_request::STATES,
         search::{RefundSearchParams, SearchParams},
     },

@@ -9,8 +9,7 @@ use crate::{
     facts::Stage,
     http::{
         extract::{Auth, Operator, PageParams, PageQuery, Query, named},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     payments::ReviewView,
     primitives::{CustomerId, MerchantId, Page},

@@ -8,9 +8,8 @@ use crate::{
     auth::Permission,
     http::{
         extract::{self, Auth, Operator, Path, Query, needs},
-        openapi::Problems,
         points_rule::{MerchantPointsRule, PointsRuleAnswer, PointsRuleRequest},
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     merchants,
     points::{SetRule, WithdrawRule},

@@ -8,8 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{self, Auth, Operator, needs},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     payments::{LatePayment, PointsShortfall, Policy, PolicyTerms, SetPolicy},
     primitives::Money,

@@ -7,9 +7,8 @@ use crate::{
     auth::Permission,
     http::{
         extract::{self, Auth, Operator, needs},
-        openapi::Problems,
         points_rule::{PointsRuleAnswer, PointsRuleRequest, TenantPointsRule},
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     points::SetRule,
 };

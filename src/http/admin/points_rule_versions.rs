@@ -9,9 +9,8 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Operator, PageParams, PageQuery, Query},
-        openapi::Problems,
         points_rule::{PointsTerms, of},
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     points::{self, PastRule, RuleTerms, Rules, Scope},
     primitives::{MerchantId, Page, Timestamp},

@@ -8,8 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Operator, Query},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     points::{self, DayFigures, DayQuery, Grouping},
     primitives::BusinessDay,

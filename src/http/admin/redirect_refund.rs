@@ -8,8 +8,7 @@ use crate::{
     app::App,
     http::{
         extract::{self, Auth, Operator, Path, needs},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     payments::{self, BankCard, RedirectOutcome, RefundView},
     primitives::{Length, RefundNo, Secret, Text},

@@ -7,8 +7,7 @@ use crate::{
     app::App,
     http::{
         extract::{Auth, Keyed, Operator, Path, needs},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
         refund_request::RefundRequest,
     },
     payments::{self, RefundView, RequestRefund},

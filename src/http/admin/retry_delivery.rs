@@ -9,8 +9,7 @@ use crate::{
     deliveries::Retry,
     http::{
         extract::{Auth, Operator, Path, parse},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
 };
 

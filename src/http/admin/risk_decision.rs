@@ -11,8 +11,7 @@ use crate::{
     facts::{Device, Facts, masked},
     http::{
         extract::{Auth, Operator, Path, parse},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     primitives::ChallengeId,
     risk::{self, Action, Decision, Effect, FiredRule, Risk, RuleSet},

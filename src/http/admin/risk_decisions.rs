@@ -9,8 +9,7 @@ use crate::{
     facts::Stage,
     http::{
         extract::{Auth, Operator, PageParams, PageQuery, Query},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     primitives::{CustomerId, DecisionId, MerchantId, Money, Page, Points, Timestamp},
     risk::{self, Action, DecisionCursor, DecisionFilter, StoredDecision},

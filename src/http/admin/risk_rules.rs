@@ -8,8 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Operator},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     primitives::Timestamp,
     risk::{ActiveRules, Firings, ReloadError, ReloadedBy, RuleSummary, Settings},

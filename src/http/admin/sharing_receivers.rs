@@ -9,8 +9,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Keyed, Operator, Path, needs},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     idempotency::{self, StoredAnswer},
     merchants,

@@ -8,8 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{self, Auth, Operator, Path, needs},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
         sharing::SharingRuleAnswer,
     },
     merchants,

@@ -9,8 +9,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Operator, PageParams, PageQuery, Path, Query},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
         sharing::{SharingAnswer, SharingSummary},
     },
     primitives::{OrderNo, Page, SharingNo, TenantId},

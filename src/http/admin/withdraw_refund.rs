@@ -6,8 +6,7 @@ use crate::{
     app::App,
     http::{
         extract::{Auth, Keyed, Operator, Path, needs},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
         refund_request::WithdrawRefundRequest,
     },
     payments::{self, RefundView, WithdrawRefund},

@@ -8,7 +8,7 @@ use crate::{
     app::App,
     auth::{AuthError, RefreshToken, SubjectKind},
     customers,
-    http::{extract, openapi::Problems, problem::Problem},
+    http::{extract, problem::Problem, problem::Problems},
     merchants,
     primitives::Secret,
 };

@@ -9,9 +9,8 @@ use crate::{
     customers::{self, Arrival},
     http::{
         extract::{self, login_code},
-        openapi::Problems,
         origin::RequestOrigin,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     merchants,
     primitives::{ChallengeId, Secret},

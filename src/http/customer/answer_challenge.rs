@@ -9,8 +9,7 @@ use crate::{
     customers,
     http::{
         extract::{self, Auth, Path, login_code, needs, parse},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     primitives::Secret,
 };

@@ -10,9 +10,8 @@ use crate::{
     facts::Origin,
     http::{
         extract::{self, Auth, Keyed, needs},
-        openapi::Problems,
         origin::RequestOrigin,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     idempotency::IdempotencyKey,
     payments::{self, CreatePayment},

@@ -9,8 +9,7 @@ use crate::{
     customers::AnswerError,
     http::{
         extract::{self, Auth, Path, parse},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     risk,
 };

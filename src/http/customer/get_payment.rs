@@ -8,8 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Customer, Path},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     primitives::OrderNo,
 };

@@ -9,8 +9,7 @@ use crate::{
     customers,
     http::{
         extract::{Auth, Customer},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     primitives::{CustomerId, Timestamp},
 };

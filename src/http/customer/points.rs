@@ -9,9 +9,8 @@ use crate::{
     http::{
         expiring::{ExpiringPoints, ExpiringWithin},
         extract::{Auth, Customer, Query},
-        openapi::Problems,
         points_balance::ShownBalance,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     payments::PointsShortfall,
     points::{self, CustomerPoints},

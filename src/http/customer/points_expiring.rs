@@ -9,8 +9,7 @@ use crate::{
     http::{
         extract::{Auth, Customer, PageParams, PageQuery},
         last_usable::last_usable_on,
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     points::{self, ExpiringDay},
     primitives::{BusinessDay, Page},

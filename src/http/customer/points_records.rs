@@ -8,8 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Customer, PageParams, PageQuery},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     points::{self, PointsRecord},
     primitives::{OrderNo, Page, Timestamp},

@@ -8,8 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Customer},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     points::{self, Statistics},
 };

@@ -7,8 +7,7 @@ use crate::{
     app::App,
     http::{
         extract::{Auth, Keyed, Staff, needs},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     payments::{self, CollectPayment, NativePayment},
     primitives::{Money, OrderNo, Timestamp},

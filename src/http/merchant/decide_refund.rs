@@ -7,8 +7,7 @@ use crate::{
     app::App,
     http::{
         extract::{Auth, Keyed, Path, Staff, needs},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
         refund_request::{ApproveRefundRequest, RejectRefundRequest},
     },
     payments::{self, DecideRefund},

@@ -9,8 +9,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Path, Staff},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     payments::{self, HistoryRow},
     primitives::{OrderNo, Timestamp},

@@ -8,8 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, PageParams, PageQuery, Staff},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     merchants::{self, CodeCursor},
     primitives::Page,

@@ -9,8 +9,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, PageParams, PageQuery, Query, Staff, named},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
         refund_request::STATES,
         search::{RefundSearchParams, SearchParams},
     },

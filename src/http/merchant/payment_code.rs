@@ -11,8 +11,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Path, Staff},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     merchants::{MerchantError, Picture},
     payments::{OrderState, PayMethod, PaymentError},

@@ -12,8 +12,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Path, Staff},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     payments::{self, PaymentError, TimelineStep},
     primitives::OrderNo,

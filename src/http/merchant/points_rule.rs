@@ -7,9 +7,8 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Staff},
-        openapi::Problems,
         points_rule::MerchantPointsRule,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
 };
 

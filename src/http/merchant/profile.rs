@@ -8,8 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Staff},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     merchants,
 };

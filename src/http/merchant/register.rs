@@ -8,8 +8,7 @@ use crate::{
     app::App,
     http::{
         extract::{Auth, Customer, Keyed, needs},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
         replay::Replayable,
     },
     idempotency::{self, StoredAnswer},

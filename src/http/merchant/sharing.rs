@@ -7,8 +7,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Path, Staff},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
         sharing::{SharingAnswer, SharingRuleAnswer},
     },
     primitives::OrderNo,

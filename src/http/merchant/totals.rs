@@ -8,8 +8,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Query, Staff},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     payments::{self, DayTotals},
     primitives::BusinessDay,

@@ -9,8 +9,7 @@ use crate::{
     http::{
         extract::{Auth, Json, Operator, needs},
         last_usable,
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     points::Instruction,
     primitives::{CustomerId, MerchantId, OrderNo},

@@ -10,9 +10,8 @@ use crate::{
     http::{
         expiring::{ExpiringPoints, ExpiringWithin},
         extract::{Auth, Operator, Path, Query, parse},
-        openapi::Problems,
         points_balance::ShownBalance,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     points::{self, PointsError},
 };

@@ -7,8 +7,7 @@ use crate::{
     app::App,
     http::{
         extract::{Auth, Json, Operator, needs},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     points::Instruction,
 };

@@ -8,8 +8,7 @@ use crate::{
     app::App,
     http::{
         extract::{Auth, Json, Operator, Path, needs, parse},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     points::{self, End},
     primitives::Points,

@@ -8,8 +8,7 @@ use crate::{
     app::App,
     http::{
         extract::{Auth, Json, Operator, needs},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     points::{HOLD_MINUTES, Instruction},
     primitives::{CustomerId, MerchantId, OrderNo},

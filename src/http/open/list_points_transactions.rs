@@ -9,8 +9,7 @@ use crate::{
     auth::Permission,
     http::{
         extract::{Auth, Operator, PageParams, PageQuery, Query, named},
-        openapi::Problems,
-        problem::Problem,
+        problem::{Problem, Problems},
     },
     points::{
         self, PointsTransactionFilter, PointsTransactionKind, PointsTransactionState, Reference,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     app::App,
-    http::{extract::Path, openapi::Problems, problem::Problem},
+    http::{extract::Path, problem::Problem, problem::Problems},
     merchants::{self, CollectionCode, MerchantError},
     primitives::Money,
 };

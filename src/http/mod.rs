@@ -17,8 +17,8 @@
 //!   a problem's `type` leads.
 //! - `refine`: the document says for programs what types and descriptions say for people: patterns,
 //!   words, lengths in bytes. Tests hold it against every answer that they get.
-//! - `limit`: the rate limits, checked before the handler runs; [`router()`] says which route has
-//!   which limit. WeChat's callbacks have none.
+//! - `limit`: the rate limits, which route has which, and that they are checked before the handler
+//!   runs. WeChat's callbacks have none.
 //! - `server`: the connections themselves: who gets one, for how long, and whom the reserve is for.
 //! - `middleware`: limits of size and time for each request, before a handler sees it. Trace id,
 //!   span, log line, metrics, and the problem's body. The log has no query strings and no bodies.

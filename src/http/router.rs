@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Router, http::Method, middleware::from_fn_with_state, routing::get};
+use axum::{Router, middleware::from_fn_with_state, routing::get};
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
@@ -13,7 +13,7 @@ use super::{
     problem::Problem,
     problems, public,
 };
-use crate::{app::App, limits::Limit};
+use crate::app::App;
 
 /// The service's whole HTTP side.
 pub fn router(app: App) -> Router {
@@ -159,45 +159,14 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(public::health::metrics))                   // /metrics
 }
 
-/// Which limit a route has, new ones included; how many that is, the table in `config/limits.rs`
-/// says. WeChat's callbacks have none and never wait for one: what customers do must not keep their
-/// payments from being told. Neither have probes.
-#[rustfmt::skip]
-#[expect(clippy::match_same_arms, reason = "that callbacks have none is worth a line of its own")]
-pub(super) fn limit_of(method: &Method, path: &str) -> Option<Limit> {
-    let Some(route) = path.strip_prefix("/api/v1/") else {
-        let is_page = path.starts_with("/c/") || path.starts_with("/problems");
-        return is_page.then_some(Limit::Public);
-    };
-    let (audience, route) = route.split_once('/')?;
-    let reads = matches!(*method, Method::GET | Method::HEAD);
-    let is_picture = matches!(route.rsplit_once('.'), Some((_, "svg" | "png")));
-    match (audience, route, reads) {
-        ("wechat", ..)                                         => None,
-        ("auth", "wechat/login", _)                            => Some(Limit::Login),
-        ("auth", ..)                                           => Some(Limit::Refresh),
-        ("codes", ..)                                          => Some(Limit::Public),
-        ("customer", "payments", false)                        => Some(Limit::CreatePayment),
-        ("customer", points, true) if points.starts_with("points") => Some(Limit::Points),
-        ("customer", _, true)                                  => Some(Limit::CustomerRead),
-        ("customer", _, false)                                 => Some(Limit::CustomerWrite),
-        ("merchant", "payments", false)                        => Some(Limit::Collect),
-        ("merchant", _, true) if is_picture                    => Some(Limit::Picture),
-        ("merchant", _, true)                                  => Some(Limit::MerchantRead),
-        ("merchant", _, false)                                 => Some(Limit::MerchantWrite),
-        ("admin", _, true)                                     => Some(Limit::OperatorRead),
-        ("admin", _, false)                                    => Some(Limit::OperatorWrite),
-        ("open", _, true)                                      => Some(Limit::OpenRead),
-        ("open", _, false)                                     => Some(Limit::OpenWrite),
-        _                                                      => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use axum::http::Method;
+
     use super::*;
+    use crate::limits::Limit;
 
     #[test]
     fn the_document_has_every_route_once_and_names_its_operations() {
@@ -271,7 +240,7 @@ mod tests {
         for (path, operations) in json["paths"].as_object().unwrap() {
             for method in operations.as_object().unwrap().keys() {
                 let method = method.to_uppercase().parse().unwrap();
-                match limit_of(&method, path) {
+                match limit::limit_of(&method, path) {
                     Some(limit) => _ = used.insert(limit),
                     None => _ = free.insert(path.as_str()),
                 }
@@ -292,7 +261,7 @@ mod tests {
 
     #[test]
     fn the_routes_that_were_promised_a_limit_have_it() {
-        let of = |method: Method, path: &str| limit_of(&method, &format!("/api/v1/{path}"));
+        let of = |method: Method, path: &str| limit::limit_of(&method, &format!("/api/v1/{path}"));
         for (method, path, limit) in [
             (Method::POST, "customer/payments", Limit::CreatePayment),
             (Method::GET, "customer/payments", Limit::CustomerRead),
@@ -316,6 +285,9 @@ mod tests {
         ] {
             assert_eq!(of(method, path), Some(limit), "{path}");
         }
-        assert_eq!(limit_of(&Method::GET, "/c/{code}"), Some(Limit::Public));
+        assert_eq!(
+            limit::limit_of(&Method::GET, "/c/{code}"),
+            Some(Limit::Public)
+        );
     }
 }

@@ -27,6 +27,7 @@ mod error;
 mod login;
 mod permission;
 mod principal;
+mod refresh_token;
 mod session;
 mod store;
 mod tokens;
@@ -35,8 +36,6 @@ pub use error::AuthError;
 pub use login::{LoginFailure, WechatIdentity, WechatLogin};
 pub use permission::Permission;
 pub use principal::{OperatorRole, Principal, StaffRole};
-pub use session::{
-    RefreshToken, Rotation, SessionLifetime, Subject, SubjectKind, open_session, revoke_session,
-    rotate_session,
-};
+pub use refresh_token::{RefreshToken, SessionLifetime, Subject, SubjectKind};
+pub use session::{Rotation, open_session, revoke_session, rotate_session};
 pub use tokens::{AccessToken, Tokens};

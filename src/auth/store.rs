@@ -1,6 +1,6 @@
 //! Every statement on `sessions`.
 
-use super::session::{Session, Subject, SubjectKind};
+use super::refresh_token::{Session, Subject, SubjectKind};
 use crate::{
     db::{DbError, Tx},
     primitives::{CustomerId, StaffId, TenantId, Timestamp},

@@ -41,8 +41,7 @@ pub use quota::Quota;
 pub use redis::RedisSettings;
 pub use risk::RiskSettings;
 pub use source::Source;
-pub use wechat::{WechatMode, WechatPublicKey, WechatSettings};
-pub use wechat_files::WechatFiles;
+pub use wechat::{WechatFiles, WechatMode, WechatPublicKey, WechatSettings};
 
 use read::{Reader, SettingsGroup};
 

@@ -4,10 +4,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::{
-    read::{Section, SettingsGroup},
-    wechat_files::WechatFiles,
-};
+use super::read::{Section, SettingsGroup};
 use crate::primitives::Secret;
 
 /// Where WeChat Pay is.
@@ -15,6 +12,17 @@ const PAY_URL: &str = "https://api.mch.weixin.qq.com";
 
 /// The same in another city.
 const BACKUP_URL: &str = "https://api2.mch.weixin.qq.com";
+
+/// Files that keys were read from; none for what was given directly.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WechatFiles {
+    pub merchant_serial: Option<PathBuf>,
+    pub private_key: Option<PathBuf>,
+    pub apiv3_key: Option<PathBuf>,
+    pub apiv3_key_old: Option<PathBuf>,
+    pub public_key: Option<PathBuf>,
+    pub platform_certificate: Option<PathBuf>,
+}
 
 /// One merchant account at WeChat Pay, and the mini-program before it.
 #[derive(Debug, Clone, PartialEq, Eq)]

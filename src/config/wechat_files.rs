@@ -18,17 +18,6 @@ use super::{
 };
 use crate::primitives::Secret;
 
-/// Files that keys were read from; none for what was given directly.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct WechatFiles {
-    pub merchant_serial: Option<PathBuf>,
-    pub private_key: Option<PathBuf>,
-    pub apiv3_key: Option<PathBuf>,
-    pub apiv3_key_old: Option<PathBuf>,
-    pub public_key: Option<PathBuf>,
-    pub platform_certificate: Option<PathBuf>,
-}
-
 impl WechatSettings {
     /// The same settings with what the key files hold now. Fails with a sentence for each file that
     /// is missing, empty or plainly not what it should be.

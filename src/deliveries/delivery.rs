@@ -291,6 +291,18 @@ fn short(text: &str) -> String {
     text.chars().take(ERROR_MAX).collect()
 }
 
+/// A delivery that is planned: a row to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NewDelivery {
+    pub(super) id: DeliveryId,
+    pub(super) kind: DeliveryKind,
+    pub(super) tenant: TenantId,
+    pub(super) about: DeliverySubject,
+    pub(super) happened_at: Timestamp,
+    /// Not before this; none: at once.
+    pub(super) due_at: Option<Timestamp>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

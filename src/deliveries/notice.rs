@@ -1,6 +1,6 @@
 //! Planning notices of points that will expire.
 
-use super::{DeliveryId, DeliveryKind, DeliverySubject, plan::NewDelivery, store};
+use super::{DeliveryId, DeliveryKind, DeliverySubject, delivery::NewDelivery, store};
 use crate::{
     db::{DbError, Tx, Work},
     primitives::{BusinessDay, CustomerId, Points, TenantId, Timestamp},

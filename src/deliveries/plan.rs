@@ -1,6 +1,8 @@
 //! Planning: from what happened to what is to be told.
 
-use super::{DeliveryId, DeliveryKind, DeliverySubject, SettingsCache, store};
+use super::{
+    DeliveryId, DeliveryKind, DeliverySubject, SettingsCache, delivery::NewDelivery, store,
+};
 use crate::{
     db::{DbError, Tx},
     outbox::Event,
@@ -25,18 +27,6 @@ pub enum DeliveryCause {
         amount: Money,
         refunded_at: Timestamp,
     },
-}
-
-/// One row to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NewDelivery {
-    pub(super) id: DeliveryId,
-    pub(super) kind: DeliveryKind,
-    pub(super) tenant: TenantId,
-    pub(super) about: DeliverySubject,
-    pub(super) happened_at: Timestamp,
-    /// Not before this; none: at once.
-    pub(super) due_at: Option<Timestamp>,
 }
 
 impl DeliveryCause {

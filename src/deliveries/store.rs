@@ -4,7 +4,7 @@ use sqlx::{Executor as _, FromRow, MySql, QueryBuilder, Row as _, mysql::MySqlRo
 
 use super::{
     AttemptResult, Delivery, DeliveryFilter, DeliveryId, DeliveryKind, DeliveryState,
-    DeliverySubject, plan::NewDelivery,
+    DeliverySubject, delivery::NewDelivery,
 };
 use crate::{
     db::{Db, DbError, Sql, Tx},

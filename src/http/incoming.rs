@@ -23,8 +23,12 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-use super::{problem::Problem, server::Reserve};
+use super::problem::Problem;
 use crate::app::App;
+
+/// The request came by a connection of the reserve: only some are answered there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reserve;
 
 /// Refuses at once what says that it is too large, or comes by a connection that is for others; and
 /// after a while what does not come.

@@ -26,10 +26,6 @@ const NEW: Duration = Duration::from_millis(200);
 /// when there are few.
 const SPARE_DESCRIPTORS: usize = 256;
 
-/// The request came by a connection of the reserve: only some are answered there.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::http) struct Reserve;
-
 pub(super) struct Connections {
     bounds: ConnectionSettings,
     trusted: TrustedProxies,

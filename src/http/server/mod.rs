@@ -56,10 +56,8 @@ use self::{
     served::{Served, ServedBody},
     stream::Stream,
 };
-use super::{problem::Problem, router::router};
+use super::{incoming::Reserve, problem::Problem, router::router};
 use crate::app::App;
-
-pub(super) use connections::Reserve;
 
 /// How long an answer may find no taker.
 const STALLED: Duration = Duration::from_secs(30);

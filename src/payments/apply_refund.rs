@@ -39,7 +39,7 @@ use super::{
     query_problem::short_reason,
     refund::pause_seconds,
     request_refund::want_order_and_points,
-    review::{refund_arrived, refund_failed},
+    reviews::{refund_arrived, refund_failed},
     settle::is_plain,
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, ForeignRefunds, Orders, Refunds},
     stuck::raise_if_stuck,

@@ -60,7 +60,7 @@
 //! left to request meanwhile), until WeChat refuses ours and it counts no more. A refund that
 //! awaits approval and no longer fits cannot be approved. The foreign one takes the points that the
 //! sum of all makes due, ours included until it counts no more. Of an order under review it
-//! withholds its part, as ours do (`review.rs`).
+//! withholds its part, as ours do (`reviews/`).
 //!
 //! # Crash safety
 //!
@@ -76,7 +76,7 @@ use super::{
     close::{OrderQuery, get_order, query_order},
     find::find_by_number,
     refund::points_to_give_back,
-    review::withhold,
+    reviews::withhold,
     settle::is_plain,
     store::{AlarmRow, Alarms, ForeignNumberKnown, ForeignRefunds, ForeignRow, Refunds},
 };

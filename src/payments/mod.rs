@@ -51,7 +51,7 @@
 //! ([`decide_review`], [`time_out_review`]), or there are none. Held points count against the cap
 //! of the day on which they were earned, whatever becomes of them; a debt is repaid when they are
 //! credited. A refund withholds its part of them, which is the review's again should it fail.
-//! `review.rs` has the tables.
+//! `reviews/` has the tables.
 //!
 //! ## No callback, and the end of an order's time
 //!
@@ -146,7 +146,7 @@
 mod apply_refund;
 pub(crate) mod booking;
 mod booking_error;
-mod callback;
+mod callbacks;
 mod change_reason;
 mod channel;
 mod close;
@@ -171,9 +171,8 @@ mod recent_orders;
 mod redirect_refund;
 mod refund;
 mod refund_error;
-mod replay;
 mod request_refund;
-mod review;
+mod reviews;
 mod risk_checks;
 mod search;
 mod settle;
@@ -192,7 +191,10 @@ pub use apply_refund::RefundUpdateOutcome;
 #[cfg(test)]
 pub(crate) use apply_refund::refund_update_operation;
 pub use booking_error::BookingError;
-pub use callback::{CallbackError, HandledCallback, handle_callback};
+pub use callbacks::{
+    CallbackError, CallbackOutcome, HandledCallback, ReplayError, StoredCallback, find_callback,
+    handle_callback, list_callbacks, replay_callback,
+};
 pub use change_reason::ChangeReason;
 pub use channel::{
     AbnormalRefund, BankCard, Bill, BillContent, BillDisagreement, BillKind, BillLines,
@@ -234,15 +236,12 @@ pub use refund::{
     RefundStateKind, WithdrawalRequest,
 };
 pub use refund_error::RefundError;
-pub use replay::{
-    CallbackOutcome, ReplayError, StoredCallback, find_callback, list_callbacks, replay_callback,
-};
 #[cfg(test)]
 pub(crate) use request_refund::in_memory::ask as ask_in_memory;
 pub use request_refund::{
     DecideRefund, RefundBy, RefundRole, RequestRefund, decide_refund, request_refund,
 };
-pub use review::{DecideReview, ReviewCommand, decide_review, time_out_review};
+pub use reviews::{DecideReview, ReviewCommand, decide_review, time_out_review};
 pub use search::Search;
 pub(crate) use settle::is_plain;
 pub use settle::{SettleError, SettleOutcome, SettlePayment};

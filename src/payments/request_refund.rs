@@ -17,7 +17,7 @@ use super::{
     Refund, RefundError, RefundOrigin, RefundState, TimeScale,
     booking::{book_refund, put_order, put_refund, shortfall, would_have_expired},
     refund::points_to_give_back,
-    review::{want_review, withhold},
+    reviews::{want_review, withhold},
     risk_checks::evaluate_refund,
     store::{Orders, Refunds, StaffRefundDay, StaffRefunds},
 };

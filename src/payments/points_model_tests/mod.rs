@@ -49,7 +49,7 @@ use super::{
     apply_refund::{ApplyRefund, RefundUpdate, of_callback},
     credit::CreditRisk,
     request_refund::in_memory,
-    review::{timing_out, turning},
+    reviews::{timing_out, turning},
     store::{Orders, Refunds},
     withdraw_refund::withdraw_in_memory,
 };

@@ -4,10 +4,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 use sqlx::{Row as _, mysql::MySqlRow};
 
-use super::{HandledCallback, NoticeError, NoticeHeaders, Payments, callback};
+use super::{HandledCallback, handle};
 use crate::{
     audit::{self, Actor, AuditAction},
     db::{Db, DbError, Tx, Work},
+    payments::{NoticeError, NoticeHeaders, Payments},
     primitives::{Id, PageLimit, TenantId, Timestamp, coded},
 };
 
@@ -137,14 +138,14 @@ pub async fn replay_callback(
         let notice = channel
             .read_notice(kept.headers(), &stored.body, stored.received_at)
             .map_err(ReplayError::Unverified)?;
-        let event = callback::event_id(tenant, &notice.id, notice.created_at);
+        let event = handle::event_id(tenant, &notice.id, notice.created_at);
         (notice, event)
     } else {
         let notice = channel.reread_notice(&stored.body);
         (notice.map_err(ReplayError::Unverified)?, stored.id)
     };
     let taken =
-        callback::handle_notice(payments, tenant, notice, event, Bytes::from(stored.body)).await?;
+        handle::handle_notice(payments, tenant, notice, event, Bytes::from(stored.body)).await?;
     metrics::counter!("callbacks_replayed_total", "outcome" => taken.name()).increment(1);
     let note = NoteReplay {
         tenant,

@@ -1,17 +1,4 @@
-//! WeChat's callbacks: verify, store, do what the content says, and only then acknowledge.
-//!
-//! What is done and the callback as received are one commit; so is a rejection with its reason. An
-//! unverified callback is stored too, with its signature's headers, so that it can be replayed once
-//! a key that was missing is there: a bounded number a minute for each tenant and reason. A
-//! callback without a signature is not stored.
-//!
-//! A callback that fails for good is stored as *failed* with an alarm, and answered so that WeChat
-//! sends it again (for a day; after that it can still be replayed). There are two kinds:
-//!
-//! - It is verified and cannot be read: a member is missing, or it is encrypted with a key that we
-//!   do not have. Something has happened at WeChat, so these do not count against the bound for
-//!   unverified callbacks.
-//! - It is read, and the ledger or the database refuses what it says.
+//! One callback, from its bytes to its acknowledgement.
 
 use std::{
     collections::HashMap,
@@ -22,16 +9,17 @@ use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use serde_json::json;
 
-use super::{
-    CallbackOutcome, Notice, NoticeBody, NoticeError, NoticeHeaders, Payments, RefundUpdateOutcome,
-    SettleOutcome,
-    apply_refund::{apply, of_callback},
-    foreign_refund::settle_payment_first,
-    settle::settle,
-    store::{AlarmRow, Alarms, CallbackRow, Callbacks},
-};
+use super::CallbackOutcome;
 use crate::{
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
+    payments::{
+        Notice, NoticeBody, NoticeError, NoticeHeaders, Payments, RefundUpdateOutcome,
+        SettleOutcome,
+        apply_refund::{apply, of_callback},
+        foreign_refund::settle_payment_first,
+        settle::settle,
+        store::{AlarmRow, Alarms, CallbackRow, Callbacks},
+    },
     primitives::{Id, Lane, TenantId, Timestamp},
 };
 
@@ -177,7 +165,7 @@ async fn store_unreadable(payments: &Payments, tenant: TenantId, body: Bytes, er
 }
 
 /// Does what a notice says. Also for one that is played again.
-pub(super) async fn handle_notice(
+pub(in crate::payments) async fn handle_notice(
     payments: &Payments,
     tenant: TenantId,
     notice: Notice,
@@ -243,7 +231,11 @@ fn short(reason: &'static str) -> &'static str {
 
 /// The time and a hash of WeChat's notification id: rows are written in order, and a repeated one
 /// is found by it.
-pub(super) fn event_id(tenant: TenantId, notification: &str, created_at: Timestamp) -> Id {
+pub(in crate::payments) fn event_id(
+    tenant: TenantId,
+    notification: &str,
+    created_at: Timestamp,
+) -> Id {
     let mut named = tenant.0.to_be_bytes().to_vec();
     named.extend_from_slice(notification.as_bytes());
     id_of(created_at, &named)

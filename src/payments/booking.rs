@@ -2,8 +2,7 @@
 //! pure.
 
 use super::{
-    ChangeReason, ExceptionKind, Order, Payment, PointsShortfall, Refund, RefundError,
-    credit::tell_points, store,
+    ChangeReason, ExceptionKind, Order, Payment, PointsShortfall, Refund, RefundError, store,
 };
 use crate::{
     audit::Actor,
@@ -16,6 +15,9 @@ use crate::{
         Points, TenantId,
     },
 };
+
+/// The source under which events and reviews name payments, beside those of back ends.
+pub(super) const SOURCE: &str = "payment";
 
 fn of_tenant(tenant: TenantId, kind: AccountKind) -> AccountId {
     AccountId::of_tenant(tenant, kind)
@@ -482,4 +484,24 @@ pub(crate) fn put_exception(
         set.put::<store::StuckResolved>(refund, store::StuckResolvedRow { but, ..over });
     }
     set.put::<store::Exceptions>(id, row);
+}
+
+/// Tells that points of an order moved; nothing when none did.
+pub(super) fn tell_points(cx: &mut Cx<'_>, order: &Order, what: PointsMove, points: Points) {
+    let Some(payment) = order.state.payment() else {
+        return;
+    };
+    if points.is_zero() {
+        return;
+    }
+    let event = Event::PointsMoved {
+        tenant: order.tenant,
+        merchant: Some(order.merchant),
+        what: what.code(),
+        source: SOURCE.to_owned(),
+        rule_version: payment.rule_version,
+        points,
+        at: cx.now(),
+    };
+    outbox::tell(cx, &event);
 }

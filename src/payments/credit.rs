@@ -27,23 +27,19 @@
 //! credit, is asked about anew the next time.
 
 use super::{
-    Order, PaidNotice, Payment, Payments, PointsReview,
-    booking::book_held_points,
+    Order, PaidNotice, Payment, Payments, PointsReview, SettleError,
+    booking::{SOURCE, book_held_points, tell_points},
+    payer::{Payer, who_paid},
     recent_orders::{OrderFacts, is_own_merchant},
-    settle::{Payer, SettleError, who_paid},
 };
 use crate::{
     db::{Cx, DbError, WorkingSet},
     facts::{Facts, Stage},
     ledger::LedgerError,
-    outbox::{self, Event},
     points::{PointsMove, Rules, left_by_caps},
     primitives::{OrderId, Points, TenantId},
     risk::{self, Action, Evaluation, NewReview, ReviewKind, ReviewPolicy, rules_wanting_review},
 };
-
-/// The source under which events and reviews name payments, beside those of back ends.
-pub(super) const SOURCE: &str = "payment";
 
 /// What risk said of the points of a payment. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -270,24 +266,4 @@ pub(super) fn hold_points(
     risk::open_review(set, review, &terms, cx.now());
     tell_points(cx, order, PointsMove::Held, payment.points);
     Ok(PointsReview::Open)
-}
-
-/// Tells that points of an order moved; nothing when none did.
-pub(super) fn tell_points(cx: &mut Cx<'_>, order: &Order, what: PointsMove, points: Points) {
-    let Some(payment) = order.state.payment() else {
-        return;
-    };
-    if points.is_zero() {
-        return;
-    }
-    let event = Event::PointsMoved {
-        tenant: order.tenant,
-        merchant: Some(order.merchant),
-        what: what.code(),
-        source: SOURCE.to_owned(),
-        rule_version: payment.rule_version,
-        points,
-        at: cx.now(),
-    };
-    outbox::tell(cx, &event);
 }

@@ -161,6 +161,7 @@ mod foreign_refund;
 mod list;
 mod order;
 mod order_history;
+mod payer;
 mod plausible;
 #[cfg(test)]
 mod points_model_tests;
@@ -176,6 +177,7 @@ mod reviews;
 mod risk_checks;
 mod search;
 mod settle;
+mod settle_error;
 mod store;
 mod stuck;
 mod submit_refund;
@@ -244,7 +246,8 @@ pub use request_refund::{
 pub use reviews::{DecideReview, ReviewCommand, decide_review, time_out_review};
 pub use search::Search;
 pub(crate) use settle::is_plain;
-pub use settle::{SettleError, SettleOutcome, SettlePayment};
+pub use settle::{SettleOutcome, SettlePayment};
+pub use settle_error::SettleError;
 pub(crate) use store::{
     ORDER_COLUMNS, Orders, REFUND_COLUMNS, REFUND_WIDTH, Refunds, read_order, read_refund,
 };

@@ -6,24 +6,25 @@ use std::sync::Arc;
 use super::{
     Applied, BookingError, CallbackOutcome, ChangeReason, ExceptionKind, Late, LatePayment, Order,
     OrderState, PaidNotice, Payment, Payments, PointsBack, Policy, Progress, Refund, RefundError,
-    RefundOrigin, RefundState,
-    booking::{book_refund, book_settlement, points_account, put_exception, put_order, put_refund},
-    credit::{Credit, CreditRisk, evaluate_credit, hold_points, tell_points},
+    RefundOrigin, RefundState, SettleError,
+    booking::{
+        book_refund, book_settlement, points_account, put_exception, put_order, put_refund,
+        tell_points,
+    },
+    credit::{Credit, CreditRisk, evaluate_credit, hold_points},
     find::refunds_of,
+    payer::{Payer, who_paid},
     plausible::{Plausible, plausible},
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders},
 };
 use crate::{
     audit::Actor,
-    customers,
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     ledger::{self, Accounts, LedgerError},
     outbox::{self, Event},
     payments::Attempts,
     points::{Budget, Budgets, PointsMove, Rule, Rules},
-    primitives::{
-        AccountId, CustomerId, Id, Lane, OrderId, OrderNo, Points, RefundId, TenantId, Timestamp,
-    },
+    primitives::{AccountId, Id, Lane, OrderId, OrderNo, Points, RefundId, TenantId, Timestamp},
 };
 
 /// What the channel says of refunds with the payment.
@@ -57,31 +58,6 @@ pub struct SettlePayment {
     credit_risk: CreditRisk,
     /// Another order here was paid by the same transaction: found when this one was to be written.
     transaction_is_taken: bool,
-}
-
-/// Why a payment is not settled now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SettleError {
-    #[error(transparent)]
-    Booking(#[from] BookingError),
-    /// Risk is on and was not asked, or was asked about fewer points than are to be credited: the
-    /// order was not found then, or its caps left less. It will be the next time.
-    #[error("risk was not asked")]
-    NotEvaluated,
-}
-
-impl From<LedgerError> for SettleError {
-    fn from(error: LedgerError) -> Self {
-        Self::Booking(error.into())
-    }
-}
-
-/// Who paid, after it was looked up.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Payer {
-    Known(CustomerId),
-    /// WeChat did not say.
-    Unknown,
 }
 
 /// What became of a payment that the channel states.
@@ -185,18 +161,6 @@ async fn submit_evaluated(
         }
         settled => Ok(settled),
     }
-}
-
-/// The customer whom WeChat names, made if there is none.
-pub(super) async fn who_paid(
-    payments: &Payments,
-    tenant: TenantId,
-    notice: &PaidNotice,
-) -> Result<Payer, DbError> {
-    Ok(match &notice.payer_openid {
-        Some(openid) => Payer::Known(customers::recognise(&payments.db, tenant, openid).await?),
-        None => Payer::Unknown,
-    })
 }
 
 /// The unique key on WeChat's number of a payment.

@@ -4,7 +4,11 @@ use crate::{
     db::{Cx, WorkingSet},
     ledger::{self, Draft, LedgerError, Phase, Resolution, Transfers},
     outbox::{self, Event},
-    payments::{Order, booking::return_points, credit::tell_points, store::Orders},
+    payments::{
+        Order,
+        booking::{return_points, tell_points},
+        store::Orders,
+    },
     points::PointsMove,
     primitives::{BusinessDay, EntryId, EntryKind, OrderId, Points, TenantId, TransferId},
     risk::ReviewRow,

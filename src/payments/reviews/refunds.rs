@@ -6,7 +6,8 @@ use crate::{
     db::{Cx, Wanted, WorkingSet},
     ledger::{self, Draft, LedgerError},
     payments::{
-        Order, PointsBack, PointsReview, Refund, booking::return_points, credit::tell_points,
+        Order, PointsBack, PointsReview, Refund,
+        booking::{return_points, tell_points},
     },
     points::PointsMove,
     primitives::{AccountId, AccountKind, BusinessDay, EntryId, EntryKind, Points, ReviewId},

@@ -275,7 +275,7 @@ pub(crate) async fn orders(
                     if place >= count {
                         return made;
                     }
-                    let wish = CreatePayment {
+                    let command = CreatePayment {
                         tenant,
                         customer: customers[place % customers.len()],
                         payer_openid: Secret::new("o".into()),
@@ -291,7 +291,7 @@ pub(crate) async fn orders(
                     };
                     made.push((
                         place,
-                        payments::create_payment(&payments, wish)
+                        payments::create_payment(&payments, command)
                             .await
                             .unwrap()
                             .order,

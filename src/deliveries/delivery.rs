@@ -283,8 +283,8 @@ impl AttemptResult {
 
 /// Seconds to the next attempt after number `attempts`; none after the last.
 fn pause(attempts: u32) -> Option<i64> {
-    let place = usize::try_from(attempts.saturating_sub(1)).ok()?;
-    PAUSE_SECONDS.get(place).copied()
+    let index = usize::try_from(attempts.saturating_sub(1)).ok()?;
+    PAUSE_SECONDS.get(index).copied()
 }
 
 fn short(text: &str) -> String {

@@ -20,8 +20,8 @@ use crate::{
     db::{Db, DbError, SubmitError, with_read_timeout},
     deliveries::{DeliverySettings, ExpiringPoints, ExpiryNotice, PlanNotices, SettingsCache},
     points::expiry::{
-        self, ClaimRun, Counts, ExpireLots, Expired, ExpiryRun, ForgetSpentLots, LotPlace, LotRow,
-        PlanRuns, Progress, ReleaseRun, ReportRun,
+        self, ClaimRun, Counts, ExpireLots, Expired, ExpiryRun, ForgetSpentLots, LotPosition,
+        LotRow, PlanRuns, Progress, ReleaseRun, ReportRun,
     },
     primitives::{AccountId, BusinessDay, ExpiryRunId, Points},
 };
@@ -149,12 +149,12 @@ impl Worker<'_> {
     /// Expires every expired lot, account by account as the walk meets them.
     async fn sweep(&self) -> Result<(), Unfinished> {
         let (db, run) = (&self.expiry.db, self.run);
-        let mut after = Some(LotPlace::START);
-        while let Some(place) = after {
+        let mut after = Some(LotPosition::START);
+        while let Some(position) = after {
             let began = Instant::now();
             let page = with_read_timeout(
                 "lots that have expired",
-                expiry::next_lots(db, run.tenant, place, run.day, PAGE),
+                expiry::next_lots(db, run.tenant, position, run.day, PAGE),
             )
             .await?;
             after = page.next;
@@ -243,15 +243,15 @@ impl Worker<'_> {
         )
         .await?;
         let given = before.map_or(run.day, |before| before.max(run.day));
-        let mut after = Some(LotPlace {
+        let mut after = Some(LotPosition {
             day: given,
             account: None,
         });
-        while let Some(place) = after {
+        while let Some(position) = after {
             let began = Instant::now();
             let page = with_read_timeout(
                 "lots that have expired",
-                expiry::next_lots(db, run.tenant, place, until, PAGE),
+                expiry::next_lots(db, run.tenant, position, until, PAGE),
             )
             .await?;
             after = page.next;

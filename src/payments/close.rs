@@ -117,9 +117,9 @@ async fn may_close_unconfirmed(payments: &Payments, order: &Order) -> Result<boo
     if order.expires_at > payments.db.now() {
         return Ok(false);
     }
-    let told = exceptions_of(&payments.db, order.id).await?;
+    let exceptions = exceptions_of(&payments.db, order.id).await?;
     let stuck = ExceptionKind::OrderStuck.name();
-    Ok(told.iter().any(|told| told.kind == stuck))
+    Ok(exceptions.iter().any(|exception| exception.kind == stuck))
 }
 
 /// What a query found, after it was acted upon.
@@ -137,7 +137,7 @@ pub(super) async fn query_order(
     order: &Order,
 ) -> Result<OrderQuery, PaymentError> {
     let channel = payments.channels.of(order.tenant);
-    let told: (PaidNotice, bool) = match channel.query(order.no(), &order.sub_mchid).await {
+    let answer: (PaidNotice, bool) = match channel.query(order.no(), &order.sub_mchid).await {
         ChannelOutcome::Done(ChannelOrder::Paid { notice, refunded }) => (notice, refunded),
         ChannelOutcome::Done(ChannelOrder::NotPaid(_) | ChannelOrder::Absent) => {
             return Ok(OrderQuery::Open);
@@ -146,7 +146,7 @@ pub(super) async fn query_order(
         ChannelOutcome::Refused(refusal) => return Err(PaymentError::ChannelRefused(refusal.code)),
         ChannelOutcome::Unknown(reason) => return Err(PaymentError::ChannelUnknown(reason)),
     };
-    match settle(payments, order.tenant, told, None).await? {
+    match settle(payments, order.tenant, answer, None).await? {
         SettleOutcome::Now { .. } | SettleOutcome::Before | SettleOutcome::PayerNeeded => {
             Ok(OrderQuery::Settled)
         }

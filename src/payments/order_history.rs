@@ -77,8 +77,8 @@ pub async fn order_history(
 async fn transfers_of(db: &Db, causes: &[Id]) -> Result<Vec<Transfer>, DbError> {
     let mut sql = Sql::new("SELECT /* payments.transfers_of */ ");
     sql.push(TRANSFER_COLUMNS).push(" FROM transfers WHERE ");
-    for (place, cause) in causes.iter().enumerate() {
-        if place > 0 {
+    for (index, cause) in causes.iter().enumerate() {
+        if index > 0 {
             sql.push(" OR ");
         }
         let mut last = *cause.bytes();

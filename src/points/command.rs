@@ -328,11 +328,11 @@ mod tests {
             |command| command.instruction = Instruction::Redeem,
             |command| command.order = Some(OrderId::new(Id::mint(2, 2, Lane(3)))),
         ];
-        for (place, change) in changes.into_iter().enumerate() {
+        for (index, change) in changes.into_iter().enumerate() {
             let mut other = command();
             change(&mut other);
-            assert_eq!(other.key(), command().key(), "{place}");
-            assert_ne!(other.request_hash(), command().request_hash(), "{place}");
+            assert_eq!(other.key(), command().key(), "{index}");
+            assert_ne!(other.request_hash(), command().request_hash(), "{index}");
         }
         let at_merchant = PointsCommand {
             merchant: Some(MerchantId::new(id)),

@@ -318,9 +318,9 @@ mod tests {
             for day in days {
                 let mut today = Points::ZERO;
                 for amount in day {
-                    let told = terms.explain(fen(amount), today, granted);
+                    let explanation = terms.explain(fen(amount), today, granted);
                     let credited = terms.capped(terms.earn(fen(amount)), today, granted);
-                    prop_assert_eq!(told.points(), credited);
+                    prop_assert_eq!(explanation.points(), credited);
                     today = today.checked_add(credited).unwrap();
                     granted = granted.checked_add(credited).unwrap();
                     prop_assert!(terms.daily_cap.is_none_or(|cap| today <= cap));

@@ -148,10 +148,10 @@ async fn settle(sharing: &Sharing, tenant: TenantId, order: OrderId) -> Result<b
     if !view.share.stopped {
         return Ok(true);
     }
-    let told = query_failed_parts(sharing, &view.share, &view.parts).await?;
+    let answered = query_failed_parts(sharing, &view.share, &view.parts).await?;
     query_lost_returns(sharing, &view.share, &view.returns)
         .await
-        .map(|settled| settled && told)
+        .map(|settled| settled && answered)
 }
 
 #[derive(Debug)]

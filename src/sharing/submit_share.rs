@@ -73,8 +73,8 @@ pub(super) async fn reconcile_begun(
             };
             let parts = parts.iter().map(to_share).collect();
             let call = call(share.id, parts);
-            let told = send(&*channel, call, (share.attempts.count, attempt)).await;
-            (share.id, told)
+            let update = send(&*channel, call, (share.attempts.count, attempt)).await;
+            (share.id, update)
         }
         ShareState::Processing => (share.id, query(&*channel, &share, &payment).await),
         ShareState::Releasing { release } => {

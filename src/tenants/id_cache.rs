@@ -105,8 +105,8 @@ mod tests {
             book.remembered("a", at(9_999)),
             CachedAnswer::Of(TenantId(1))
         );
-        for place in 0..ABSENT_MAX * 3 {
-            book.remember(&format!("x{place}"), None, at(0));
+        for index in 0..ABSENT_MAX * 3 {
+            book.remember(&format!("x{index}"), None, at(0));
         }
         assert!(book.known.lock().unwrap().absent.len() <= ABSENT_MAX);
         assert_eq!(book.remembered("a", at(0)), CachedAnswer::Of(TenantId(1)));

@@ -256,11 +256,11 @@ mod tests {
         assert_eq!(count.0.earned_points.get(), 8);
         // Told three days later, and still of the day of the payment; or of the day that was
         // counted since.
-        let told = settled(2, 4 * 86_400);
+        let late_event = settled(2, 4 * 86_400);
         let late = |at| Some(paid(Some(NOON + at)));
-        assert_eq!(count.count(&told, late(86_400)), 8);
-        assert_eq!(count.count(&told, late(2 * 86_400)), 0);
-        assert_eq!(count.count(&told, late(86_400)), 2);
+        assert_eq!(count.count(&late_event, late(86_400)), 8);
+        assert_eq!(count.count(&late_event, late(2 * 86_400)), 0);
+        assert_eq!(count.count(&late_event, late(86_400)), 2);
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl DecisionPass {
 /// Whether a person was told that what WeChat says of the payment leaves open what it earns. Then
 /// its points wait whatever risk says.
 async fn is_held_as_unsure(conn: &mut MySqlConnection, order: OrderId) -> Result<bool, DbError> {
-    let told: Option<i64> = sqlx::query_scalar(
+    let raised: Option<i64> = sqlx::query_scalar(
         "/* verify.unsure_payment */ SELECT 1 FROM payment_exceptions WHERE order_id = ? AND kind IN (?, ?) LIMIT 1",
     )
     .bind(order)
@@ -136,7 +136,7 @@ async fn is_held_as_unsure(conn: &mut MySqlConnection, order: OrderId) -> Result
     .bind(ExceptionKind::ImplausibleTime.name())
     .fetch_optional(conn)
     .await?;
-    Ok(told.is_some())
+    Ok(raised.is_some())
 }
 
 /// Whether what was decided allows the entry; nothing for entries that nobody decides on.

@@ -74,7 +74,7 @@ impl PointsTransactionPass {
     pub(super) async fn finish(
         mut self,
         conn: &mut MySqlConnection,
-        told: &Moves,
+        reported: &Moves,
         report: &mut Report,
         progress: &mut dyn Progress,
     ) -> Result<(), DbError> {
@@ -83,7 +83,7 @@ impl PointsTransactionPass {
             self.compare(&transaction, &[], report);
         }
         progress.advance(self.transactions.rows_since_last());
-        told.compare_transactions(&self.moves, report);
+        reported.compare_transactions(&self.moves, report);
         lots_of_points_transactions(conn, report).await
     }
 
@@ -423,7 +423,7 @@ async fn lots_of_points_transactions(
 
 /// What a points transaction must have told by now.
 fn tell(transaction: &PointsTransaction, moves: &mut Moves) {
-    let mut told = |what, points, at| {
+    let mut expect = |what, points, at| {
         moves.expect((transaction.tenant, &transaction.source), what, points, at);
     };
     let reviewed =
@@ -431,34 +431,34 @@ fn tell(transaction: &PointsTransaction, moves: &mut Moves) {
     match (transaction.kind, transaction.state) {
         (PointsTransactionKind::Award, state) => {
             if reviewed {
-                told(PointsMove::Held, transaction.points, transaction.created_at);
+                expect(PointsMove::Held, transaction.points, transaction.created_at);
             }
             if state == PointsTransactionState::Done {
-                told(
+                expect(
                     PointsMove::Awarded,
                     transaction.points,
                     transaction.updated_at,
                 );
             } else if state == PointsTransactionState::Refused && reviewed {
-                told(
+                expect(
                     PointsMove::Voided,
                     transaction.points,
                     transaction.updated_at,
                 );
             }
         }
-        (PointsTransactionKind::Deduct, _) => told(
+        (PointsTransactionKind::Deduct, _) => expect(
             PointsMove::Deducted,
             transaction.points,
             transaction.created_at,
         ),
-        (PointsTransactionKind::Return, _) => told(
+        (PointsTransactionKind::Return, _) => expect(
             PointsMove::Returned,
             transaction.points,
             transaction.created_at,
         ),
         (PointsTransactionKind::Redeem, PointsTransactionState::Done) => {
-            told(
+            expect(
                 PointsMove::Redeemed,
                 transaction.captured,
                 transaction.updated_at,

@@ -150,16 +150,16 @@ impl From<CapStep> for DryRunCap {
 }
 
 impl DryRunAnswer {
-    fn of(told: &WouldEarn, at: Timestamp) -> Self {
-        let (earning, capping) = (&told.explanation.earning, &told.explanation.capping);
-        let expired_from = Some(told.expired_from).filter(|day| *day != NEVER);
+    fn of(result: &WouldEarn, at: Timestamp) -> Self {
+        let (earning, capping) = (&result.explanation.earning, &result.explanation.capping);
+        let expired_from = Some(result.expired_from).filter(|day| *day != NEVER);
         let last_day = expired_from.map(last_usable_on);
         Self {
-            points: told.explanation.points().get(),
+            points: result.explanation.points().get(),
             last_usable_on: last_day.map(|day| day.to_string()),
             at,
-            business_day: told.day.to_string(),
-            rule: DryRunRule::from(&told.tried),
+            business_day: result.day.to_string(),
+            rule: DryRunRule::from(&result.tried),
             earning: DryRunEarning {
                 amount_fen: earning.amount.get(),
                 below_minimum: earning.below_minimum,
@@ -169,7 +169,7 @@ impl DryRunAnswer {
             },
             daily_cap: capping.daily.map(DryRunCap::from),
             total_cap: capping.total.map(DryRunCap::from),
-            why: why(told),
+            why: why(result),
         }
     }
 }
@@ -196,14 +196,14 @@ impl From<&Tried> for DryRunRule {
     }
 }
 
-fn why(told: &WouldEarn) -> Vec<String> {
-    let capping = &told.explanation.capping;
-    let mut why = vec![which(&told.tried)];
-    why.extend(earning(&told.explanation.earning, &told.tried));
+fn why(result: &WouldEarn) -> Vec<String> {
+    let capping = &result.explanation.capping;
+    let mut why = vec![which(&result.tried)];
+    why.extend(earning(&result.explanation.earning, &result.tried));
     if let Some(CapStep { cap, used, room }) = capping.daily {
         why.push(format!(
             "The customer may earn {cap} points a day and has earned {used} on {}: {room} are left.",
-            told.day
+            result.day
         ));
     }
     if let Some(CapStep { cap, used, room }) = capping.total {
@@ -211,7 +211,7 @@ fn why(told: &WouldEarn) -> Vec<String> {
             "The version may hand out {cap} points and has handed out {used}: {room} are left."
         ));
     }
-    why.push(match told.expired_from {
+    why.push(match result.expired_from {
         _ if capping.points.is_zero() => "Nothing is credited.".to_owned(),
         NEVER => format!("{} points are credited, for ever.", capping.points),
         day => format!(
@@ -290,6 +290,6 @@ pub(in crate::http) async fn dry_run(
         known.ok_or(CustomerError::NotFound)?;
     }
     let rules = app.rules().current(tenant).await?;
-    let told = points::dry_run(db, &rules, &payment).await?;
-    Ok(Json(DryRunAnswer::of(&told, payment.at)))
+    let result = points::dry_run(db, &rules, &payment).await?;
+    Ok(Json(DryRunAnswer::of(&result, payment.at)))
 }

@@ -23,16 +23,16 @@ pub(crate) use staff_refunds::{StaffRefundDay, StaffRefunds};
 
 use crate::primitives::Id;
 
-fn read_id(row: &MySqlRow, place: usize) -> Result<Id, sqlx::Error> {
-    let bytes: &[u8] = row.try_get(place)?;
+fn read_id(row: &MySqlRow, column: usize) -> Result<Id, sqlx::Error> {
+    let bytes: &[u8] = row.try_get(column)?;
     bytes
         .try_into()
         .map(Id::from_bytes)
         .map_err(|_| sqlx::Error::Decode("an id of a strange length".into()))
 }
 
-fn optional_id(row: &MySqlRow, place: usize) -> Result<Option<Id>, sqlx::Error> {
-    let bytes: Option<&[u8]> = row.try_get(place)?;
+fn optional_id(row: &MySqlRow, column: usize) -> Result<Option<Id>, sqlx::Error> {
+    let bytes: Option<&[u8]> = row.try_get(column)?;
     let id = bytes.map(|bytes| bytes.try_into().map(Id::from_bytes));
     id.transpose()
         .map_err(|_| sqlx::Error::Decode("an id of a strange length".into()))

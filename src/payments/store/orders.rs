@@ -27,8 +27,8 @@ pub(crate) const ORDER_WIDTH: usize = 30;
 /// Columns as in [`ORDER_COLUMNS`].
 pub(crate) fn read_order(row: &MySqlRow) -> Result<Order, sqlx::Error> {
     let broken = |what: &'static str| sqlx::Error::Decode(what.into());
-    let code = |place: usize| -> Result<u8, sqlx::Error> {
-        u8::try_from(row.try_get::<i8, _>(place)?).map_err(|_| broken("a negative code"))
+    let code = |column: usize| -> Result<u8, sqlx::Error> {
+        u8::try_from(row.try_get::<i8, _>(column)?).map_err(|_| broken("a negative code"))
     };
     let points = |units: i64| Points::parse(units).map_err(|_| broken("points below zero"));
     let money = |units: i64| Money::parse(units).map_err(|_| broken("an amount below zero"));

@@ -165,8 +165,8 @@ impl RowSet for Refunds {
                 before.state == refund.state && before.attempts == refund.attempts
             });
             sql.push(", wechat_refund_id = ");
-            may_change(&mut sql, refund, |sql, place| {
-                sql.push(NAMES[place]);
+            may_change(&mut sql, refund, |sql, index| {
+                sql.push(NAMES[index]);
             });
             if !untouched {
                 sql.push(", next_attempt_at = ")

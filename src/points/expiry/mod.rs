@@ -55,7 +55,7 @@ pub use forecast::{ExpiringDay, FORECAST_DAYS_MAX, expiring_by_day};
 pub(crate) use operation::expire_lots;
 pub use operation::{ExpireLots, Expired};
 pub use run::{AskRun, ExpiryRun, PlanRuns, RunState, list_runs};
-pub use store::{ForgetSpentLots, LotPage, LotPlace, LotRow, next_lots, noticed_until};
+pub use store::{ForgetSpentLots, LotPage, LotPosition, LotRow, next_lots, noticed_until};
 
 /// Seconds after its last report for which a run stays with its worker.
 pub const LEASE_SECONDS: i64 = 60;

@@ -241,12 +241,12 @@ pub async fn noticed_until(db: &Db, tenant: TenantId) -> Result<Option<BusinessD
 /// A position along the key of lots by day: after this day's lot of this account, or without an
 /// account after all lots of the day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LotPlace {
+pub struct LotPosition {
     pub day: BusinessDay,
     pub account: Option<AccountId>,
 }
 
-impl LotPlace {
+impl LotPosition {
     /// Before every lot: the first day of MySQL's `DATE`.
     pub const START: Self = Self {
         day: BusinessDay(time::macros::date!(1000 - 01 - 01)),
@@ -266,7 +266,7 @@ pub struct LotRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LotPage {
     pub lots: Vec<LotRow>,
-    pub next: Option<LotPlace>,
+    pub next: Option<LotPosition>,
 }
 
 /// Returns up to `limit` lots of a tenant after a position, up to the day `to`, in the order of the
@@ -277,7 +277,7 @@ pub struct LotPage {
 pub async fn next_lots(
     db: &Db,
     tenant: TenantId,
-    after: LotPlace,
+    after: LotPosition,
     to: BusinessDay,
     limit: u32,
 ) -> Result<LotPage, DbError> {
@@ -316,7 +316,7 @@ pub async fn next_lots(
             })
         })
         .collect::<Result<_, sqlx::Error>>()?;
-    let next = lots.last().map(|last| LotPlace {
+    let next = lots.last().map(|last| LotPosition {
         day: last.expired_from,
         account: Some(last.account),
     });

@@ -140,8 +140,8 @@ fn update(share: &PaymentShare, expected: u32) -> Sql {
         .push(", version = ")
         .int(share.version)
         .push(", release_id = ");
-    may_change(&mut sql, share, |sql, place| {
-        sql.push(NAMES[place]);
+    may_change(&mut sql, share, |sql, index| {
+        sql.push(NAMES[index]);
     });
     sql.push(" WHERE id = ")
         .bytes(share.id.bytes())

@@ -143,8 +143,8 @@ impl<'a> Row<'a> {
 /// Bare names between commas.
 fn names(line: usize, header: &str) -> Result<Vec<&str>, BillError> {
     let columns: Vec<_> = header.split(',').map(str::trim).collect();
-    let sound = columns.iter().enumerate().all(|(place, name)| {
-        let earlier = columns.get(..place).unwrap_or_default();
+    let sound = columns.iter().enumerate().all(|(index, name)| {
+        let earlier = columns.get(..index).unwrap_or_default();
         !name.is_empty() && !name.contains('`') && !earlier.contains(name)
     });
     if sound {

@@ -144,9 +144,9 @@ async fn a_refund_goes_by_what_the_order_earned_whatever_the_rule_says_now() {
         .expect(200);
     admin.delete(&rule_of(&id)).await.expect(200);
     admin.put(RULE, &json!({ "ratio": "0" })).await.expect(200);
-    let wish = json!({ "amount_fen": 500, "reason": "缺货" });
+    let body = json!({ "amount_fen": 500, "reason": "缺货" });
     let path = format!("/api/v1/merchant/payments/{order_no}/refunds");
-    merchant.owner.keyed("r").post(&path, &wish).await;
+    merchant.owner.keyed("r").post(&path, &body).await;
     eventually("the points are back", || async {
         let balance = li.get("/api/v1/customer/points").await.expect(200);
         (balance["posted"] == 20).then_some(())

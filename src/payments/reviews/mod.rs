@@ -40,8 +40,9 @@
 //!   statement on, as if what of ours cannot arrive beside it were gone already. So for a while
 //!   more may be withheld than was earned; then the review credits nothing, and whichever of the
 //!   refunds fails gives back what is above what the others withhold.
-//! - **Reported** as points voided ([`PointsMove::Voided`]), and returned to the total cap of the
-//!   rule, when it is certain that they are gone.
+//! - **Reported** as points voided
+//!   ([`PointsMove::Voided`](crate::points::PointsMove::Voided)), and returned to the total cap of
+//!   the rule, when it is certain that they are gone.
 //! - **Crash safety**: each step is one commit, and what is under way is in the rows of the refund
 //!   and the review: the refund's job and the review's time-out go on from there, in either order,
 //!   and come to the same sum.

@@ -100,7 +100,7 @@
 //! rules that fired; the set's text is stored once. Facts hold personal data and are stored nowhere
 //! else: `Debug` shows neither them nor the members of lists. A review is a row of `risk_reviews`
 //! ([`ReviewRow`]) until a person or the time-out decides. The points are a pending entry
-//! meanwhile; `payments::review` posts or voids it.
+//! meanwhile; `payments/reviews/` posts or voids it.
 //!
 //! Tables owned: `risk_decisions`, `risk_reviews`, `risk_rule_sets`, `risk_rules_in_force`,
 //! `risk_challenges`.

@@ -34,13 +34,12 @@ use super::{
         book_refund_arrived, book_refund_undone, book_refunded_elsewhere, put_exception, put_order,
         put_refund,
     },
-    foreign_refund::{is_after_all, key_of, order_of},
+    channel::{is_plain, short_reason},
+    foreign_refund::is_after_all,
     plausible::{Plausible, plausible},
-    query_problem::short_reason,
     refund::pause_seconds,
-    request_refund::want_order_and_points,
+    refund_rows::{want_budget_of, want_order_and_points, want_outcome},
     reviews::{refund_arrived, refund_failed},
-    settle::is_plain,
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, ForeignRefunds, Orders, Refunds},
     stuck::raise_if_stuck,
     time_scale::ARRIVAL_WINDOW_SECONDS,
@@ -48,8 +47,7 @@ use super::{
 use crate::{
     audit::Actor,
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
-    ledger, points,
-    primitives::{EntryId, EntryKind, Id, Lane, OrderId, RefundId, RefundNo, TenantId, Timestamp},
+    primitives::{Id, Lane, OrderId, RefundId, RefundNo, TenantId, Timestamp},
 };
 
 /// What is noted of the first *absent* after an attempt without an answer.
@@ -673,42 +671,6 @@ fn put_quietly(set: &mut WorkingSet, refund: Refund) -> RefundUpdateOutcome {
     RefundUpdateOutcome::Now(Box::new(refund))
 }
 
-/// Everything that is written when a refund ends, whichever way.
-pub(super) fn want_outcome(want: &mut Wanted, set: &WorkingSet, id: RefundId) {
-    want.row::<Refunds>(id);
-    if !set.has_loaded::<Refunds>(id) {
-        return;
-    }
-    let Some(refund) = set.get::<Refunds>(id) else {
-        return;
-    };
-    want_order_and_points(want, set, refund.order);
-    if refund.state.kind().is_final() {
-        return;
-    }
-    if refund.points.due.is_zero() {
-        return;
-    }
-    if !refund.is_foreign() {
-        let clawback = EntryId::of(id.id(), EntryKind::RefundClawback);
-        ledger::want_resolution(want, set, clawback, 1);
-    }
-    want_budget_of(want, set, refund.order);
-}
-
-/// The total cap of the rule by which the order earned, for what comes back of its points.
-fn want_budget_of(want: &mut Wanted, set: &WorkingSet, order: OrderId) {
-    let known = set
-        .has_loaded::<Orders>(order)
-        .then(|| set.get::<Orders>(order))
-        .flatten();
-    if let Some(order) = known
-        && let Some(payment) = order.state.payment()
-    {
-        points::want_budget(want, order.tenant, payment.rule_version);
-    }
-}
-
 impl Operation for ApplyRefund {
     type Reply = RefundUpdateOutcome;
     type Refusal = BookingError;
@@ -735,11 +697,11 @@ impl Operation for ApplyRefund {
             && own.is_none_or(|own| is_after_all(own, said))
         {
             // Not made here, or ended here.
-            if let Some(order) = own.map(|own| own.order).or(order_of(said)) {
+            if let Some(order) = own.map(|own| own.order).or(said.order_id()) {
                 want_order_and_points(want, set, order);
                 want_budget_of(want, set, order);
             }
-            let key = key_of(self.tenant, &said.out_refund_no);
+            let key = ForeignRefunds::key_of(self.tenant, &said.out_refund_no);
             want.row::<ForeignRefunds>(key);
             if let Some(foreign) = set.get_loaded::<ForeignRefunds>(key) {
                 want.row::<Refunds>(foreign.refund);
@@ -764,7 +726,7 @@ impl Operation for ApplyRefund {
         let own = self.own(set).cloned();
         let of = match (&own, &self.update) {
             (Some(own), _) => Some(own.order),
-            (None, RefundUpdate::Channel(said)) => order_of(said),
+            (None, RefundUpdate::Channel(said)) => said.order_id(),
             (None, RefundUpdate::Refused { .. } | RefundUpdate::Later { .. }) => None,
         };
         let order = of.and_then(|order| set.get::<Orders>(order));

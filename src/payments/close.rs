@@ -16,8 +16,8 @@
 //! before, the money comes to light as a late payment.
 
 use super::{
-    Applied, ChangeReason, ChannelOrder, ChannelOutcome, ExceptionKind, Order, OrderState,
-    PaidNotice, PaymentError, Payments, RefusalKind, SettleOutcome, booking::put_order,
+    Applied, ChangeReason, ChannelOrder, ChannelOutcome, ExceptionKind, Order, PaidNotice,
+    PaymentError, Payments, RefusalKind, SettleOutcome, booking::put_order,
     exception::exceptions_of, list, query_problem::note_order_answer, settle::settle,
     store::Orders,
 };
@@ -59,7 +59,7 @@ pub(super) async fn close(
     by: CloseBy,
 ) -> Result<Order, PaymentError> {
     let known = get_order(payments, tenant, order).await?;
-    if !is_open(&known) {
+    if !known.is_open() {
         return Ok(known);
     }
     let found = match query_order(payments, &known).await {
@@ -155,10 +155,6 @@ pub(super) async fn query_order(
             Err(PaymentError::AnswerMismatch(reason))
         }
     }
-}
-
-pub(super) fn is_open(order: &Order) -> bool {
-    matches!(order.state, OrderState::Created | OrderState::Prepaid(_))
 }
 
 pub(super) async fn get_order(

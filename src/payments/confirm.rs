@@ -3,7 +3,7 @@
 
 use super::{
     ChangeReason, Order, PaymentError, Payments,
-    close::{OrderQuery, close_locally, get_order, is_open, query_order},
+    close::{OrderQuery, close_locally, get_order, query_order},
     query_problem::note_order_answer,
 };
 use crate::primitives::{OrderId, TenantId};
@@ -37,7 +37,7 @@ async fn ask_about(payments: &Payments, known: Order) -> Result<Order, PaymentEr
     let (tenant, order) = (known.tenant, known.id);
     let found = match query_order(payments, &known).await {
         Ok(OrderQuery::Settled) => get_order(payments, tenant, order).await,
-        Ok(OrderQuery::Closed) if is_open(&known) => {
+        Ok(OrderQuery::Closed) if known.is_open() => {
             close_locally(payments, &known, ChangeReason::ClosedAtWechat, None).await
         }
         Ok(OrderQuery::Closed | OrderQuery::Open) => Ok(known),

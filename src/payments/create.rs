@@ -5,10 +5,9 @@ use super::{
     PayParameters, PaymentChannel, PaymentError, Payments, PointsReview, PrepayId, PrepayRequest,
     RefundSums, RefusalKind,
     booking::put_order,
-    close::is_open,
+    channel::{is_code_url, is_plain},
     query_problem::note_query_result,
     risk_checks::evaluate_creation,
-    settle::is_plain,
     store::{CodeKey, Codes, Orders},
 };
 use crate::{
@@ -181,12 +180,6 @@ async fn request_prepay_id(
     }
 }
 
-/// `weixin://wxpay/bizpayurl?pr=..`
-fn is_code_url(text: &str) -> bool {
-    let plain = |letter: u8| letter.is_ascii_alphanumeric() || b"_-:/?=.&%".contains(&letter);
-    text.starts_with("weixin://") && text.len() <= 128 && text.bytes().all(plain)
-}
-
 /// Writes the order and the caller's key in one commit.
 #[derive(Debug)]
 struct CreateOrder {
@@ -279,7 +272,7 @@ impl Operation for CreateOrder {
                 // A merchant that was suspended since: its open orders are being closed, and get
                 // no prepay id meanwhile.
                 let collects = code.is_none_or(|code| code.sub_mchid.is_some());
-                if is_open(&order) && !collects {
+                if order.is_open() && !collects {
                     return Err(PaymentError::MerchantNotActive);
                 }
                 return Ok(CreateOutcome::Before(Box::new(order), merchant_name));

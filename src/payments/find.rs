@@ -2,8 +2,7 @@
 
 use super::{
     Refund, RefundStateKind, Search,
-    foreign_refund::key_of,
-    store::{REFUND_COLUMNS, read_refund},
+    store::{ForeignRefunds, REFUND_COLUMNS, read_refund},
 };
 use crate::{
     audit::Actor,
@@ -28,7 +27,7 @@ pub(super) async fn find_by_number(
     tenant: TenantId,
     out_refund_no: &str,
 ) -> Result<Option<Refund>, DbError> {
-    let key = key_of(tenant, out_refund_no);
+    let key = ForeignRefunds::key_of(tenant, out_refund_no);
     let foreign: Option<RefundId> = sqlx::query_scalar(
         "/* payments.find_foreign_refund */ SELECT refund_id FROM foreign_refunds WHERE number_hash = ?",
     )

@@ -73,17 +73,16 @@ use super::{
     RefundStateKind, RefundStatus, RefusalKind,
     apply_refund::{ApplyRefund, RefundUpdate, RefundUpdateOutcome, apply},
     booking::{put_exception, put_order, put_refund},
+    channel::{is_out_refund_no, is_plain},
     close::{OrderQuery, get_order, query_order},
     find::find_by_number,
     refund::points_to_give_back,
     reviews::withhold,
-    settle::is_plain,
     store::{AlarmRow, Alarms, ForeignNumberKnown, ForeignRefunds, ForeignRow, Refunds},
 };
 use crate::{
     audit::{self, Actor, AuditAction},
     db::{Cx, DbError, WorkingSet},
-    idempotency::first_half,
     payments::{Attempts, OrderSharing, PointsReview},
     primitives::{Money, OrderId, OrderNo, Points, RefundId, RefundNo, TenantId},
 };
@@ -198,22 +197,6 @@ pub(super) async fn settle_payment_first(
     }
 }
 
-/// The key of a number in `foreign_refunds`.
-pub(super) fn key_of(tenant: TenantId, out_refund_no: &str) -> [u8; 16] {
-    first_half(&[&tenant.0.to_be_bytes(), out_refund_no.as_bytes()])
-}
-
-/// The order that a refund is of, as the channel says.
-pub(super) fn order_of(said: &ChannelRefund) -> Option<OrderId> {
-    said.out_trade_no.parse::<OrderNo>().ok().map(OrderNo::id)
-}
-
-/// What WeChat takes for `out_refund_no` (`docs/wechat-pay.md` §5).
-pub(crate) fn is_out_refund_no(text: &str) -> bool {
-    let plain = |letter: u8| letter.is_ascii_alphanumeric() || b"_-|*@".contains(&letter);
-    (1..=64).contains(&text.len()) && text.bytes().all(plain)
-}
-
 /// Whether the channel has, or has made, a refund of ours that had come to its end here without the
 /// money having gone.
 pub(super) fn is_after_all(own: &Refund, said: &ChannelRefund) -> bool {
@@ -303,7 +286,7 @@ impl ApplyRefund {
         own: Option<&Refund>,
         said: &ChannelRefund,
     ) -> Result<RefundUpdateOutcome, BookingError> {
-        let key = key_of(self.tenant, &said.out_refund_no);
+        let key = ForeignRefunds::key_of(self.tenant, &said.out_refund_no);
         if let Some(row) = set.get::<ForeignRefunds>(key).copied() {
             let known = set.get::<Refunds>(row.refund).cloned();
             let known =
@@ -439,27 +422,5 @@ fn row_of(
             next_at: Some(cx.now()),
         },
         progress: Progress::new(cx.now()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_is_what_wechat_takes() {
-        for number in ["R1", "a-b_c|d*e@f", &"9".repeat(64)] {
-            assert!(is_out_refund_no(number), "{number}");
-        }
-        for number in ["", "退1", "a b", "a/b", "a?b", &"9".repeat(65)] {
-            assert!(!is_out_refund_no(number), "{number}");
-        }
-    }
-
-    #[test]
-    fn a_number_has_one_key_in_each_tenant() {
-        assert_eq!(key_of(TenantId(1), "R1"), key_of(TenantId(1), "R1"));
-        assert_ne!(key_of(TenantId(1), "R1"), key_of(TenantId(2), "R1"));
-        assert_ne!(key_of(TenantId(1), "R1"), key_of(TenantId(1), "r1"));
     }
 }

@@ -146,6 +146,7 @@
 mod apply_refund;
 pub(crate) mod booking;
 mod booking_error;
+mod callback_outcome;
 mod callbacks;
 mod change_reason;
 mod channel;
@@ -172,6 +173,7 @@ mod recent_orders;
 mod redirect_refund;
 mod refund;
 mod refund_error;
+mod refund_rows;
 mod request_refund;
 mod reviews;
 mod risk_checks;
@@ -193,9 +195,10 @@ pub use apply_refund::RefundUpdateOutcome;
 #[cfg(test)]
 pub(crate) use apply_refund::refund_update_operation;
 pub use booking_error::BookingError;
+pub use callback_outcome::CallbackOutcome;
 pub use callbacks::{
-    CallbackError, CallbackOutcome, HandledCallback, ReplayError, StoredCallback, find_callback,
-    handle_callback, list_callbacks, replay_callback,
+    CallbackError, HandledCallback, ReplayError, StoredCallback, find_callback, handle_callback,
+    list_callbacks, replay_callback,
 };
 pub use change_reason::ChangeReason;
 pub use channel::{
@@ -205,6 +208,7 @@ pub use channel::{
     PaymentChannel, PaymentChannels, PrepayRequest, RefundCall, RefundLine, RefundNotice,
     RefundStatus, Refusal, RefusalKind, TradeLine, TradeState, UnreadableBill,
 };
+pub(crate) use channel::{is_out_refund_no, is_plain};
 pub use close::{CloseBy, close_payment};
 pub use collect::{CollectPayment, NativePayment, collect_payment};
 pub use confirm::{confirm, confirm_for_operator};
@@ -215,8 +219,8 @@ pub use exception::{
     raise_exception, settle_exception,
 };
 pub use find::{RefundStep, find_refund, list_refunds, refund_history, refunds_of};
+pub(crate) use foreign_refund::look_for_others;
 pub use foreign_refund::{NoteForeignRefund, note_foreign_refund};
-pub(crate) use foreign_refund::{is_out_refund_no, look_for_others};
 pub use list::{
     Alarm, DayTotals, HistoryRow, OrderScope, OrderWithMerchant, find_order, history, list_alarms,
     list_orders, merchant_totals, tenant_of_order,
@@ -245,7 +249,6 @@ pub use request_refund::{
 };
 pub use reviews::{DecideReview, ReviewCommand, decide_review, time_out_review};
 pub use search::Search;
-pub(crate) use settle::is_plain;
 pub use settle::{SettleOutcome, SettlePayment};
 pub use settle_error::SettleError;
 pub(crate) use store::{

@@ -309,6 +309,11 @@ impl Order {
         paid_at.max(made_by).min(settled_at)
     }
 
+    /// Whether it can still be paid, or closed.
+    pub const fn is_open(&self) -> bool {
+        matches!(self.state, OrderState::Created | OrderState::Prepaid(_))
+    }
+
     /// What can still be asked back. Nothing while nobody knows what others have given back.
     pub fn refundable(&self) -> Money {
         match &self.state {

@@ -8,14 +8,14 @@
 //!
 //! Nothing is decided by it. If it cannot be written it is lost, and the next query writes it.
 
-use super::{Order, OrderStateKind, PaymentError, Payments, close::is_open, watch::YOUNG_SECONDS};
+use super::{
+    Order, OrderStateKind, PaymentError, Payments, channel::short_reason,
+    time_scale::FIRST_QUERY_SECONDS,
+};
 use crate::{
     db::{DbError, Tx, Work},
-    primitives::{OrderId, TenantId, Text, Timestamp},
+    primitives::{OrderId, TenantId, Timestamp},
 };
-
-/// As wide as the column.
-const CHARS_MAX: usize = 200;
 
 /// What kept us from learning anything, or none if WeChat was understood: then it does not matter
 /// what it said.
@@ -43,15 +43,6 @@ pub(super) fn problem(error: &PaymentError) -> Option<String> {
     }
 }
 
-/// As much of a reason as is kept: it may quote a code, and who wrote that is not always proven.
-pub(super) fn short_reason(reason: &str) -> String {
-    let shown = reason.chars().take(CHARS_MAX).collect::<String>();
-    match Text::hidden(&shown) {
-        None => shown,
-        Some(_) => shown.escape_default().take(CHARS_MAX).collect(),
-    }
-}
-
 /// Notes what came of asking about an order that was open.
 pub(super) async fn note_query_result<T>(
     payments: &Payments,
@@ -61,7 +52,9 @@ pub(super) async fn note_query_result<T>(
     let said = outcome.as_ref().err().map(problem);
     let noted = match said {
         Some(Some(problem)) => {
-            let due_at = payments.time_scale.after(payments.db.now(), YOUNG_SECONDS);
+            let due_at = payments
+                .time_scale
+                .after(payments.db.now(), FIRST_QUERY_SECONDS);
             let note = RecordQueryProblem {
                 order,
                 tenant,
@@ -84,7 +77,7 @@ pub(super) async fn note_order_answer(
     about: (TenantId, OrderId),
     outcome: &Result<Order, PaymentError>,
 ) {
-    if outcome.as_ref().is_ok_and(|order| !is_open(order)) {
+    if outcome.as_ref().is_ok_and(|order| !order.is_open()) {
         return;
     }
     note_query_result(payments, about, outcome).await;

@@ -17,7 +17,8 @@ use super::{
     Refund, RefundError, RefundOrigin, RefundState, TimeScale,
     booking::{book_refund, put_order, put_refund, shortfall, would_have_expired},
     refund::points_to_give_back,
-    reviews::{want_review, withhold},
+    refund_rows::want_order_and_points,
+    reviews::withhold,
     risk_checks::evaluate_refund,
     store::{Orders, Refunds, StaffRefundDay, StaffRefunds},
 };
@@ -25,11 +26,11 @@ use crate::{
     audit::{self, Actor, AuditAction},
     db::{Cx, Operation, Wanted, WorkingSet},
     idempotency::{Claim, KeyUse},
-    ledger, merchants,
+    merchants,
     payments::{Attempts, PointsReview},
     primitives::{
-        AccountId, BusinessDay, Id, Lane, Length, MerchantId, Money, OrderId, Points, RefundId,
-        StaffId, TenantId, Text, is_safe_in_bill,
+        BusinessDay, Id, Lane, Length, MerchantId, Money, OrderId, Points, RefundId, StaffId,
+        TenantId, Text, is_safe_in_bill,
     },
     risk::{Action as RiskAction, Evaluation, Stop},
 };
@@ -413,22 +414,6 @@ impl Operation for CreateRefund {
         );
         put_refund(set, cx, refund.clone(), &request.by.actor, &request.reason);
         Ok(Ok(RequestedRefund::new(refund, true)))
-    }
-}
-
-/// The order, and once it is known the points of its customer, with their lots.
-pub(super) fn want_order_and_points(want: &mut Wanted, set: &WorkingSet, order: OrderId) {
-    want.row::<Orders>(order);
-    if let Some(order) = set.get_loaded::<Orders>(order) {
-        want_review(want, set, order);
-        if let Some(customer) = order.customer {
-            let account = AccountId::customer_points(customer);
-            ledger::want_spending(want, account);
-            let lot = order.state.payment().map(|paid| paid.points_expired_from);
-            if let Some(lot) = lot.filter(|lot| *lot != BusinessDay::NEVER) {
-                ledger::want_lot_expiry(want, account, lot);
-            }
-        }
     }
 }
 

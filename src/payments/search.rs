@@ -1,6 +1,6 @@
 //! What lists of payments and refunds are narrowed by besides whose they are and how they stand.
 
-use super::foreign_refund::key_of;
+use super::store::ForeignRefunds;
 use crate::{
     db::Sql,
     primitives::{Id, Money, RefundNo, TenantId, Timestamp},
@@ -52,7 +52,7 @@ impl Search {
             sql.push(
                 " AND (r.id = (SELECT f.refund_id FROM foreign_refunds f WHERE f.number_hash = ",
             )
-            .bytes(&key_of(tenant, number))
+            .bytes(&ForeignRefunds::key_of(tenant, number))
             .push(")");
             if let Ok(own) = number.parse::<RefundNo>() {
                 sql.push(" OR r.id = ").bytes(own.id().bytes());

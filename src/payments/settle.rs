@@ -11,6 +11,7 @@ use super::{
         book_refund, book_settlement, points_account, put_exception, put_order, put_refund,
         tell_points,
     },
+    channel::is_plain,
     credit::{Credit, CreditRisk, evaluate_credit, hold_points},
     find::refunds_of,
     payer::{Payer, who_paid},
@@ -623,12 +624,6 @@ impl SettlePayment {
         };
         put_exception(set, cx, self.tenant, kind, (order, None), detail, None);
     }
-}
-
-/// WeChat's numbers are short and plain; anything else is not one.
-pub(crate) fn is_plain(text: &str, length_max: usize) -> bool {
-    let plain = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-');
-    (1..=length_max).contains(&text.len()) && text.bytes().all(plain)
 }
 
 impl Operation for SettlePayment {

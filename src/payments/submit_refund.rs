@@ -197,7 +197,7 @@ impl Work for BeginCall {
 }
 
 /// The order that a refund is of. None when it cannot be read now: a job comes back to the refund.
-async fn order_of(payments: &Payments, refund: &Refund) -> Option<Order> {
+async fn refunded_order(payments: &Payments, refund: &Refund) -> Option<Order> {
     match list::find_order(&payments.db, refund.tenant, refund.order).await {
         Ok(Some(view)) => Some(view.order),
         Ok(None) => {
@@ -213,7 +213,7 @@ async fn order_of(payments: &Payments, refund: &Refund) -> Option<Order> {
 
 /// Asks for the refund under its number.
 async fn send_refund(payments: &Payments, refund: &Refund) -> Option<RefundUpdate> {
-    let order = order_of(payments, refund).await?;
+    let order = refunded_order(payments, refund).await?;
     let channel = payments.channels.of(refund.tenant);
     let call = RefundCall {
         refund_no: refund.no(),
@@ -266,7 +266,7 @@ async fn confirm_by_query(
 
 /// Asks what became of it.
 async fn query_refund_status(payments: &Payments, refund: &Refund) -> Option<RefundUpdate> {
-    let order = order_of(payments, refund).await?;
+    let order = refunded_order(payments, refund).await?;
     let channel = payments.channels.of(refund.tenant);
     let said = match refund.origin.foreign_no() {
         Some(number) => channel.query_refund_of(number, &order.sub_mchid).await,

@@ -6,6 +6,9 @@ use crate::primitives::Timestamp;
 /// that was signed more than five minutes ago by its clock, which may be five minutes behind ours.
 pub(crate) const ARRIVAL_WINDOW_SECONDS: i64 = 600;
 
+/// WeChat wants the first query within a minute of the order.
+pub(super) const FIRST_QUERY_SECONDS: i64 = 20;
+
 /// Divides every wait of the jobs. 1 is right for WeChat; beside a simulator whose time runs
 /// faster, more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

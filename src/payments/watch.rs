@@ -2,7 +2,7 @@
 //! (`docs/wechat-pay.md` §12.8).
 //!
 //! Nearly every order is paid within seconds, so nothing is written here for those. Two scans in
-//! time order look at each order once, when it is [`YOUNG_SECONDS`] old and, for rows that became
+//! time order look at each order once, when it is [`FIRST_QUERY_SECONDS`] old and, for rows that became
 //! visible late, when it is [`OLD_SECONDS`] old. An order that is open then gets a row in
 //! `order_watches`, whose `due_at` says when WeChat is queried next. The position of a scan is a
 //! row, locked by whoever scans, so several processes share the work. To claim a watch moves it a
@@ -30,11 +30,12 @@ use sqlx::FromRow;
 use super::{
     CloseBy, ExceptionKind, OrderStateKind, PaymentError, Payments, TimeScale,
     change_reason::ChangeReason,
-    close::{OrderQuery, close, close_locally, get_order, is_open, query_order},
+    close::{OrderQuery, close, close_locally, get_order, query_order},
     exception::resolve,
     policy::ORDER_MINUTES_MAX,
     query_problem::problem,
     stuck::raise_for_order,
+    time_scale::FIRST_QUERY_SECONDS,
 };
 use crate::{
     db::{Db, DbError, DueClaim, Tx, Work},
@@ -42,8 +43,6 @@ use crate::{
     primitives::{MerchantId, OrderId, TenantId, Timestamp},
 };
 
-/// WeChat wants the first query within a minute of the order.
-pub(super) const YOUNG_SECONDS: i64 = 20;
 /// Older than any transaction that may still hold back a row.
 const OLD_SECONDS: i64 = 600;
 /// Orders that one transaction looks through.
@@ -87,7 +86,7 @@ pub async fn watch_open_orders(payments: &Payments) -> Result<bool, DbError> {
     let young = db
         .run(Scan {
             name: "young",
-            age: YOUNG_SECONDS,
+            age: FIRST_QUERY_SECONDS,
             time_scale,
         })
         .await?;
@@ -387,7 +386,7 @@ async fn raise_if_stuck(
     let order = get_order(payments, watch.tenant_id, watch.order_id).await;
     let Ok(order) = order else { return Ok(()) };
     let overdue = payments.time_scale.after(order.expires_at, OVERDUE_SECONDS) <= payments.db.now();
-    if !(refused || overdue) || !is_open(&order) {
+    if !(refused || overdue) || !order.is_open() {
         return Ok(());
     }
     let detail = format!("nothing is learnt of it, {refusals} times in a row: {error}");
@@ -397,7 +396,7 @@ async fn raise_if_stuck(
 /// When to ask again; none when nothing is left to ask.
 async fn reconcile(payments: &Payments, watch: Watch) -> Result<Option<Timestamp>, PaymentError> {
     let order = get_order(payments, watch.tenant_id, watch.order_id).await?;
-    if !is_open(&order) {
+    if !order.is_open() {
         return Ok(None);
     }
     let now = payments.db.now();

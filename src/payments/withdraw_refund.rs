@@ -30,10 +30,11 @@
 use super::{
     ChannelOutcome, Payments, PolicyTerms, Refund, RefundError, RefundState, RefundStateKind,
     RefusalKind, TimeScale, WithdrawalRequest,
-    apply_refund::{apply_answer, want_outcome},
+    apply_refund::apply_answer,
     booking::put_refund,
     find::find_refund,
     list,
+    refund_rows::want_outcome,
     request_refund::is_one_short_line,
     store::{Orders, Refunds},
     time_scale::ARRIVAL_WINDOW_SECONDS,

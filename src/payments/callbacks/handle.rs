@@ -9,12 +9,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use serde_json::json;
 
-use super::CallbackOutcome;
 use crate::{
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     payments::{
-        Notice, NoticeBody, NoticeError, NoticeHeaders, Payments, RefundUpdateOutcome,
-        SettleOutcome,
+        CallbackOutcome, Notice, NoticeBody, NoticeError, NoticeHeaders, Payments,
+        RefundUpdateOutcome, SettleOutcome,
         apply_refund::{apply, of_callback},
         foreign_refund::settle_payment_first,
         settle::settle,

@@ -17,6 +17,4 @@ mod handle;
 mod replay;
 
 pub use handle::{CallbackError, HandledCallback, handle_callback};
-pub use replay::{
-    CallbackOutcome, ReplayError, StoredCallback, find_callback, list_callbacks, replay_callback,
-};
+pub use replay::{ReplayError, StoredCallback, find_callback, list_callbacks, replay_callback};

@@ -8,25 +8,9 @@ use super::{HandledCallback, handle};
 use crate::{
     audit::{self, Actor, AuditAction},
     db::{Db, DbError, Tx, Work},
-    payments::{NoticeError, NoticeHeaders, Payments},
-    primitives::{Id, PageLimit, TenantId, Timestamp, coded},
+    payments::{CallbackOutcome, NoticeError, NoticeHeaders, Payments},
+    primitives::{Id, PageLimit, TenantId, Timestamp},
 };
-
-coded! {
-    /// What became of a stored callback.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum CallbackOutcome {
-        Settled = 1 => "settled",
-        Refund = 2 => "refund",
-        Rejected = 3 => "rejected",
-        Ignored = 4 => "ignored",
-        /// It could not be taken, through no fault of its own.
-        Failed = 5 => "failed",
-        Unverified = 6 => "unverified",
-        /// It changed nothing.
-        Duplicate = 7 => "duplicate",
-    }
-}
 
 /// A callback as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 mod bill;
 mod refund;
+mod text;
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -13,6 +14,8 @@ pub use bill::{
     TradeLine, TradeState, UnreadableBill,
 };
 pub use refund::{AbnormalRefund, BankCard, ChannelRefund, RefundCall, RefundNotice, RefundStatus};
+pub(super) use text::{is_code_url, short_reason};
+pub(crate) use text::{is_out_refund_no, is_plain};
 
 use crate::primitives::{BusinessDay, Money, OrderNo, RefundNo, Secret, TenantId, Timestamp};
 

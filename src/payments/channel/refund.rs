@@ -1,6 +1,6 @@
 //! Refunds in the channel's words, turned into ours.
 
-use crate::primitives::{Money, OrderNo, RefundNo, Secret, Timestamp};
+use crate::primitives::{Money, OrderId, OrderNo, RefundNo, Secret, Timestamp};
 
 /// A refund of one order, whole or in part. The same call with the same number refunds once.
 #[derive(Debug, Clone)]
@@ -42,6 +42,13 @@ pub struct ChannelRefund {
     pub succeeded_at: Option<Timestamp>,
     /// Where it went, in the channel's words, such as `支付用户零钱`.
     pub received_account: Option<String>,
+}
+
+impl ChannelRefund {
+    /// The order that it is of. None when its number is not of our form.
+    pub fn order_id(&self) -> Option<OrderId> {
+        self.out_trade_no.parse::<OrderNo>().ok().map(OrderNo::id)
+    }
 }
 
 /// The channel's statement about a refund, from a callback whose signature was verified.

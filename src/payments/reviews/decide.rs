@@ -1,6 +1,6 @@
 //! One change of a review: a person's command, or the time-out.
 
-use super::points::{order_of, settle_points};
+use super::points::{reviewed_order, settle_points};
 use crate::{
     audit::{self, Actor, AuditAction},
     db::{Cx, Operation, SubmitError, Wanted, WorkingSet},
@@ -243,7 +243,7 @@ impl Operation for TurnReview {
             match turned.kind {
                 ReviewKind::Order => {
                     settle_points(set, cx, &turned, released)?;
-                    let order = order_of(set, cx, &turned)?;
+                    let order = reviewed_order(set, cx, &turned)?;
                     let order = order.reviewed(released).map_err(|refused| {
                         tracing::error!(order.no = %order.no(), reason = %refused, "a review is not its order's");
                         LedgerError::from(cx.inconsistent("an order is not under its open review"))

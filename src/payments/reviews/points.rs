@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The order whose points the review is about.
-pub(super) fn order_of(
+pub(super) fn reviewed_order(
     set: &WorkingSet,
     cx: &mut Cx<'_>,
     review: &ReviewRow,
@@ -36,7 +36,7 @@ pub(super) fn settle_points(
     review: &ReviewRow,
     released: bool,
 ) -> Result<(), LedgerError> {
-    let order = order_of(set, cx, review)?;
+    let order = reviewed_order(set, cx, review)?;
     let leg = TransferId {
         entry: review.entry,
         leg: 0,

@@ -6,6 +6,7 @@ use super::{optional_id, read_id};
 use crate::{
     audit::Actor,
     db::{Change, Recorder, RowSet, Sql},
+    idempotency::first_half,
     payments::{
         Attempts, PointsBack, Progress, Refund, RefundOrigin, RefundState, RefundStateKind,
         WithdrawalRequest,
@@ -321,8 +322,15 @@ pub(crate) struct ForeignRow {
     pub(crate) at: Timestamp,
 }
 
+impl ForeignRefunds {
+    /// The key of a number: the first half of a hash over the tenant and it.
+    pub(crate) fn key_of(tenant: TenantId, out_refund_no: &str) -> [u8; 16] {
+        first_half(&[&tenant.0.to_be_bytes(), out_refund_no.as_bytes()])
+    }
+}
+
 impl RowSet for ForeignRefunds {
-    /// The first half of a hash over the tenant and the number.
+    /// See [`ForeignRefunds::key_of`].
     type Key = [u8; 16];
     type Row = ForeignRow;
     const LOCK_ORDER: u8 = 26;
@@ -359,5 +367,18 @@ impl RowSet for ForeignRefunds {
                 sql.push(",").time(row.at).push(")");
             },
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_has_one_key_in_each_tenant() {
+        let key = |tenant, number| ForeignRefunds::key_of(TenantId(tenant), number);
+        assert_eq!(key(1, "R1"), key(1, "R1"));
+        assert_ne!(key(1, "R1"), key(2, "R1"));
+        assert_ne!(key(1, "R1"), key(1, "r1"));
     }
 }

@@ -1,125 +1,85 @@
 //! What each role may do: the whole table.
 
 use super::{OperatorRole, StaffRole};
+use crate::primitives::coded;
 
-/// One thing that a caller may or may not do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Permission {
-    /// One's own profile, payments and points.
-    ReadOwn,
-    /// Pay at a merchant.
-    Pay,
-    /// Register a merchant.
-    RegisterMerchant,
-    /// The merchant's profile and its collection codes.
-    ReadOwnMerchant,
-    /// The merchant's payments and totals.
-    ReadMerchantPayments,
-    /// Create and disable the merchant's collection codes.
-    WriteCodes,
-    /// Collect at the counter, and ask WeChat about the merchant's payments.
-    CollectPayment,
-    /// Close the merchant's unpaid payments.
-    ClosePayment,
-    /// Ask for refunds of the merchant's payments; how large, the tenant's policy says.
-    RequestRefund,
-    /// Agree to refunds that others of the merchant asked for, or not.
-    DecideRefund,
-    ReadMerchants,
-    /// Approve, reject, suspend.
-    DecideMerchants,
-    ReadPointsRule,
-    WritePointsRule,
-    ReadAlarms,
-    ReadAuditLogs,
-    /// What is told to others after a payment, and which of it.
-    ReadDeliveries,
-    /// Say what is told, and have it tried again.
-    WriteDeliveries,
-    /// Every payment and refund of the tenant, with what was booked.
-    ReadPayments,
-    /// Ask WeChat about any payment, and give it up.
-    ClosePayments,
-    /// Refund any payment; retry, redirect and withdraw refunds.
-    RefundPayments,
-    /// Agree to refunds that somebody else asked for, or not.
-    DecideRefunds,
-    ReadPaymentPolicy,
-    WritePaymentPolicy,
-    ReadExceptions,
-    ResolveExceptions,
-    ReadCallbacks,
-    ReplayCallbacks,
-    /// The merchant's sharing rule and the sharings of its payments.
-    ReadMerchantSharing,
-    /// Receivers, rules and sharings of every merchant.
-    ReadSharing,
-    /// Add and remove receivers, set rules, try again.
-    WriteSharing,
-    /// Give points to customers.
-    AwardPoints,
-    /// Take points from customers.
-    DeductPoints,
-    /// Hold customers' points, and capture or release holds.
-    HoldPoints,
-    /// Balances, records and statistics of points of every customer.
-    ReadPoints,
-    /// Start the expiry of points before its hour.
-    ExpirePoints,
-    /// The rules, the decisions and why.
-    ReadRisk,
-    /// Put a changed file of rules in force at once.
-    ReloadRisk,
-    /// What waits for a person to decide.
-    ReadReviews,
-    /// Decide it.
-    DecideReviews,
+coded! {
+    /// One thing that a caller may or may not do.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum Permission {
+        /// One's own profile, payments and points.
+        ReadOwn => "own:read",
+        /// Pay at a merchant.
+        Pay => "pay",
+        /// Register a merchant.
+        RegisterMerchant => "merchant:register",
+        /// The merchant's profile and its collection codes.
+        ReadOwnMerchant => "own_merchant:read",
+        /// The merchant's payments and totals.
+        ReadMerchantPayments => "merchant_payments:read",
+        /// Create and disable the merchant's collection codes.
+        WriteCodes => "codes:write",
+        /// Collect at the counter, and ask WeChat about the merchant's payments.
+        CollectPayment => "merchant_payments:collect",
+        /// Close the merchant's unpaid payments.
+        ClosePayment => "merchant_payments:close",
+        /// Ask for refunds of the merchant's payments; how large, the tenant's policy says.
+        RequestRefund => "merchant_refunds:request",
+        /// Agree to refunds that others of the merchant asked for, or not.
+        DecideRefund => "merchant_refunds:decide",
+        ReadMerchants => "merchants:read",
+        /// Approve, reject, suspend.
+        DecideMerchants => "merchants:decide",
+        ReadPointsRule => "points_rule:read",
+        WritePointsRule => "points_rule:write",
+        ReadAlarms => "alarms:read",
+        ReadAuditLogs => "audit_logs:read",
+        /// What is told to others after a payment, and which of it.
+        ReadDeliveries => "deliveries:read",
+        /// Say what is told, and have it tried again.
+        WriteDeliveries => "deliveries:write",
+        /// Every payment and refund of the tenant, with what was booked.
+        ReadPayments => "payments:read",
+        /// Ask WeChat about any payment, and give it up.
+        ClosePayments => "payments:close",
+        /// Refund any payment; retry, redirect and withdraw refunds.
+        RefundPayments => "payments:refund",
+        /// Agree to refunds that somebody else asked for, or not.
+        DecideRefunds => "refunds:decide",
+        ReadPaymentPolicy => "payment_policy:read",
+        WritePaymentPolicy => "payment_policy:write",
+        ReadExceptions => "exceptions:read",
+        ResolveExceptions => "exceptions:resolve",
+        ReadCallbacks => "callbacks:read",
+        ReplayCallbacks => "callbacks:replay",
+        /// The merchant's sharing rule and the sharings of its payments.
+        ReadMerchantSharing => "merchant_sharing:read",
+        /// Receivers, rules and sharings of every merchant.
+        ReadSharing => "sharing:read",
+        /// Add and remove receivers, set rules, try again.
+        WriteSharing => "sharing:write",
+        /// Give points to customers.
+        AwardPoints => "points:award",
+        /// Take points from customers.
+        DeductPoints => "points:deduct",
+        /// Hold customers' points, and capture or release holds.
+        HoldPoints => "points:hold",
+        /// Balances, records and statistics of points of every customer.
+        ReadPoints => "points:read",
+        /// Start the expiry of points before its hour.
+        ExpirePoints => "points:expire",
+        /// The rules, the decisions and why.
+        ReadRisk => "risk:read",
+        /// Put a changed file of rules in force at once.
+        ReloadRisk => "risk:reload",
+        /// What waits for a person to decide.
+        ReadReviews => "risk_reviews:read",
+        /// Decide it.
+        DecideReviews => "risk_reviews:decide",
+    }
 }
 
 impl Permission {
-    pub const ALL: [Self; 40] = [
-        Self::ReadOwn,
-        Self::Pay,
-        Self::RegisterMerchant,
-        Self::ReadOwnMerchant,
-        Self::ReadMerchantPayments,
-        Self::WriteCodes,
-        Self::CollectPayment,
-        Self::ClosePayment,
-        Self::RequestRefund,
-        Self::DecideRefund,
-        Self::ReadMerchants,
-        Self::DecideMerchants,
-        Self::ReadPointsRule,
-        Self::WritePointsRule,
-        Self::ReadAlarms,
-        Self::ReadAuditLogs,
-        Self::ReadDeliveries,
-        Self::WriteDeliveries,
-        Self::ReadPayments,
-        Self::ClosePayments,
-        Self::RefundPayments,
-        Self::DecideRefunds,
-        Self::ReadPaymentPolicy,
-        Self::WritePaymentPolicy,
-        Self::ReadExceptions,
-        Self::ResolveExceptions,
-        Self::ReadCallbacks,
-        Self::ReplayCallbacks,
-        Self::ReadMerchantSharing,
-        Self::ReadSharing,
-        Self::WriteSharing,
-        Self::AwardPoints,
-        Self::DeductPoints,
-        Self::HoldPoints,
-        Self::ReadPoints,
-        Self::ExpirePoints,
-        Self::ReadRisk,
-        Self::ReloadRisk,
-        Self::ReadReviews,
-        Self::DecideReviews,
-    ];
-
     pub(super) const OF_CUSTOMER: &'static [Self] =
         &[Self::ReadOwn, Self::Pay, Self::RegisterMerchant];
 
@@ -200,52 +160,6 @@ impl Permission {
             ],
         }
     }
-
-    /// The short name in tokens.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ReadOwn => "own:read",
-            Self::Pay => "pay",
-            Self::RegisterMerchant => "merchant:register",
-            Self::ReadOwnMerchant => "own_merchant:read",
-            Self::ReadMerchantPayments => "merchant_payments:read",
-            Self::WriteCodes => "codes:write",
-            Self::CollectPayment => "merchant_payments:show",
-            Self::ClosePayment => "merchant_payments:close",
-            Self::RequestRefund => "merchant_refunds:request",
-            Self::DecideRefund => "merchant_refunds:decide",
-            Self::ReadMerchants => "merchants:read",
-            Self::DecideMerchants => "merchants:decide",
-            Self::ReadPointsRule => "points_rule:read",
-            Self::WritePointsRule => "points_rule:write",
-            Self::ReadAlarms => "alarms:read",
-            Self::ReadAuditLogs => "audit_logs:read",
-            Self::ReadDeliveries => "deliveries:read",
-            Self::WriteDeliveries => "deliveries:write",
-            Self::ReadPayments => "payments:read",
-            Self::ClosePayments => "payments:close",
-            Self::RefundPayments => "payments:refund",
-            Self::DecideRefunds => "refunds:decide",
-            Self::ReadPaymentPolicy => "payment_policy:read",
-            Self::WritePaymentPolicy => "payment_policy:write",
-            Self::ReadExceptions => "exceptions:read",
-            Self::ResolveExceptions => "exceptions:resolve",
-            Self::ReadCallbacks => "callbacks:read",
-            Self::ReplayCallbacks => "callbacks:replay",
-            Self::ReadMerchantSharing => "merchant_sharing:read",
-            Self::ReadSharing => "sharing:read",
-            Self::WriteSharing => "sharing:write",
-            Self::AwardPoints => "points:award",
-            Self::DeductPoints => "points:deduct",
-            Self::HoldPoints => "points:hold",
-            Self::ReadPoints => "points:read",
-            Self::ExpirePoints => "points:expire",
-            Self::ReadRisk => "risk:read",
-            Self::ReloadRisk => "risk:reload",
-            Self::ReadReviews => "risk_reviews:read",
-            Self::DecideReviews => "risk_reviews:decide",
-        }
-    }
 }
 
 #[cfg(test)]
@@ -277,7 +191,7 @@ x..... merchant:register
 .xx... own_merchant:read
 .xx... merchant_payments:read
 .x.... codes:write
-.xx... merchant_payments:show
+.xx... merchant_payments:collect
 .xx... merchant_payments:close
 .xx... merchant_refunds:request
 .x.... merchant_refunds:decide

@@ -252,10 +252,12 @@ async fn every(db: &Db, tenant: TenantId, outcome: CallbackOutcome) -> anyhow::R
 /// What playing one did.
 fn line(id: Id, done: &Result<HandledCallback, ReplayError>, json: bool) -> String {
     let (outcome, reason) = match done {
-        Ok(HandledCallback::Rejected(reason)) => ("rejected", Some(*reason)),
-        Ok(taken) => (taken.name(), None),
+        Ok(HandledCallback::Rejected(reason)) => (CallbackOutcome::Rejected.name(), Some(*reason)),
+        Ok(taken) => (taken.outcome().name(), None),
         Err(ReplayError::NotFound) => ("not_found", None),
-        Err(ReplayError::Unverified(error)) => ("unverified", Some(error.reason())),
+        Err(ReplayError::Unverified(error)) => {
+            (CallbackOutcome::Unverified.name(), Some(error.reason()))
+        }
         Err(ReplayError::Db(_)) => ("unknown", Some("database")),
     };
     if json {

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::read::{Section, SettingsGroup};
+use crate::primitives::coded;
 
 #[derive(Debug, Clone)]
 pub struct LogSettings {
@@ -13,23 +14,21 @@ pub struct LogSettings {
     pub filter: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people at a terminal.
-    Pretty,
-    /// One object a line, for collectors.
-    Json,
+coded! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum LogFormat {
+        /// For people at a terminal.
+        Pretty => "pretty",
+        /// One object a line, for collectors.
+        Json => "json",
+    }
 }
 
 impl FromStr for LogFormat {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "pretty" => Ok(Self::Pretty),
-            "json" => Ok(Self::Json),
-            _ => Err(()),
-        }
+        Self::from_name(text).ok_or(())
     }
 }
 

@@ -172,28 +172,20 @@ pub struct Delivery {
     pub updated_at: Timestamp,
 }
 
-/// What came of an attempt. The texts are for operators.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Attempt {
-    Delivered,
-    NotWanted(String),
-    /// Not now, or nobody knows.
-    Retry(String),
-    /// The next attempt would end the same.
-    Failed(String),
+coded! {
+    /// What came of an attempt, with its name in metrics. The texts are for operators.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub enum Attempt as AttemptKind {
+        Delivered => "delivered",
+        NotWanted(String) => "not_wanted",
+        /// Not now, or nobody knows.
+        Retry(String) => "retry",
+        /// The next attempt would end the same.
+        Failed(String) => "failed",
+    }
 }
 
 impl Attempt {
-    /// A stable code for metrics.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::NotWanted(_) => "not_wanted",
-            Self::Retry(_) => "retry",
-            Self::Failed(_) => "failed",
-        }
-    }
-
     /// Returns the attempt with `secret` cut out of its text, should WeChat have quoted it.
     #[must_use]
     pub fn without(self, secret: &str) -> Self {

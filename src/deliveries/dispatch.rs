@@ -34,8 +34,8 @@ pub async fn deliver(db: &Db, deliveries: &Deliveries, delivery: Delivery) -> Re
         Ok(attempt) => attempt?,
         Err(_) => Attempt::Retry(format!("no answer within {ATTEMPT_MAX:?}")),
     };
-    metrics::counter!("delivery_attempts_total", "kind" => kind, "outcome" => attempt.name())
-        .increment(1);
+    let outcome = attempt.kind().name();
+    metrics::counter!("delivery_attempts_total", "kind" => kind, "outcome" => outcome).increment(1);
     let work = RecordAttempt { delivery, attempt };
     match db.run(work).await? {
         Some(DeliveryState::Parked) => {
@@ -334,7 +334,7 @@ mod tests {
             &settings(),
             late(Late::Refunded),
         );
-        assert_eq!(said.unwrap_err().name(), "not_wanted");
+        assert_eq!(said.unwrap_err().kind().name(), "not_wanted");
         let said = say(
             DeliveryKind::ShippingInfo,
             &settings(),
@@ -391,7 +391,7 @@ mod tests {
         );
         assert_eq!(said.page, None);
         for nothing in [say(0, -7), say(12, 0)] {
-            assert_eq!(nothing.unwrap_err().name(), "not_wanted");
+            assert_eq!(nothing.unwrap_err().kind().name(), "not_wanted");
         }
     }
 
@@ -401,9 +401,9 @@ mod tests {
         let of_orders = DeliveryKind::ALL.into_iter();
         for kind in of_orders.filter(|kind| *kind != DeliveryKind::ExpiryMessage) {
             let said = say(kind, &off, paid()).unwrap_err();
-            assert_eq!(said.name(), "not_wanted");
+            assert_eq!(said.kind().name(), "not_wanted");
             let said = say(kind, &settings(), OrderState::Created).unwrap_err();
-            assert_eq!(said.name(), "failed");
+            assert_eq!(said.kind().name(), "failed");
         }
     }
 }

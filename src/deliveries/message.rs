@@ -37,21 +37,23 @@ coded! {
     }
 }
 
-/// The kinds of value that our facts fit into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FieldKind {
-    /// At most 20 characters.
-    Thing,
-    /// A currency sign and at most 10 digits, perhaps with decimals.
-    Amount,
-    /// Digits, perhaps with decimals.
-    Number,
-    /// At most 32 ASCII characters.
-    CharacterString,
-    /// 年月日, perhaps with hours and minutes.
-    Date,
-    /// The same.
-    Time,
+coded! {
+    /// The kinds of value that our facts fit into, by WeChat's names.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum FieldKind {
+        /// At most 20 characters.
+        Thing => "thing",
+        /// A currency sign and at most 10 digits, perhaps with decimals.
+        Amount => "amount",
+        /// Digits, perhaps with decimals.
+        Number => "number",
+        /// At most 32 ASCII characters.
+        CharacterString => "character_string",
+        /// 年月日, perhaps with hours and minutes.
+        Date => "date",
+        /// As a date.
+        Time => "time",
+    }
 }
 
 /// A message's template with its fields. At least one.
@@ -115,16 +117,7 @@ impl FieldKind {
     fn of(field: &str) -> Option<Self> {
         let kind = field.trim_end_matches(|c: char| c.is_ascii_digit());
         let digits = field.len() - kind.len();
-        let kind = match kind {
-            "thing" => Self::Thing,
-            "amount" => Self::Amount,
-            "number" => Self::Number,
-            "character_string" => Self::CharacterString,
-            "date" => Self::Date,
-            "time" => Self::Time,
-            _ => return None,
-        };
-        (1..=3).contains(&digits).then_some(kind)
+        Self::from_name(kind).filter(|_| (1..=3).contains(&digits))
     }
 }
 

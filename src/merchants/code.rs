@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::primitives::{MerchantId, Money, ParseIdError, TenantId, Timestamp};
+use crate::primitives::{MerchantId, Money, ParseIdError, TenantId, Timestamp, coded};
 
 /// Twelve characters of Crockford's base 32: 60 random bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,18 +64,11 @@ pub struct CollectionCodeRow {
     pub created_at: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CodeState {
-    Active,
-    Disabled { disabled_at: Timestamp },
-}
-
-impl CodeState {
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Disabled { .. } => "disabled",
-        }
+coded! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum CodeState as CodeStateKind {
+        Active => "active",
+        Disabled { disabled_at: Timestamp } => "disabled",
     }
 }
 

@@ -17,22 +17,14 @@ pub struct Merchant {
     pub updated_at: Timestamp,
 }
 
-/// See the table in the slice's text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MerchantState {
-    Pending,
-    Approved { sub_mchid: SubMchid },
-    Rejected { reason: String },
-    Suspended { sub_mchid: SubMchid, reason: String },
-}
-
 coded! {
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum MerchantStateKind: Serde {
+    /// See the table in the slice's text.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub enum MerchantState as MerchantStateKind: Serde {
         Pending => "pending",
-        Approved => "approved",
-        Rejected => "rejected",
-        Suspended => "suspended",
+        Approved { sub_mchid: SubMchid } => "approved",
+        Rejected { reason: String } => "rejected",
+        Suspended { sub_mchid: SubMchid, reason: String } => "suspended",
     }
 }
 
@@ -54,15 +46,6 @@ pub struct InvalidTransition {
 }
 
 impl MerchantState {
-    pub const fn kind(&self) -> MerchantStateKind {
-        match self {
-            Self::Pending => MerchantStateKind::Pending,
-            Self::Approved { .. } => MerchantStateKind::Approved,
-            Self::Rejected { .. } => MerchantStateKind::Rejected,
-            Self::Suspended { .. } => MerchantStateKind::Suspended,
-        }
-    }
-
     pub const fn sub_mchid(&self) -> Option<&SubMchid> {
         match self {
             Self::Approved { sub_mchid } | Self::Suspended { sub_mchid, .. } => Some(sub_mchid),

@@ -71,7 +71,7 @@ mod sign_in;
 mod staff;
 mod store;
 
-pub use code::{CodeCursor, CodeState, CollectionCode, CollectionCodeRow};
+pub use code::{CodeCursor, CodeState, CodeStateKind, CollectionCode, CollectionCodeRow};
 pub use create_code::{CodeForm, CreateCode};
 pub use decide::{Decide, Decision};
 pub use disable_code::{DisableCode, disable_code};

@@ -3,8 +3,8 @@
 use sqlx::{FromRow, MySqlConnection, Row as _, mysql::MySqlRow};
 
 use super::{
-    CodeCursor, CodeState, CollectionCode, CollectionCodeRow, Counter, Merchant, MerchantState,
-    MerchantStateKind, Staff, SubMchid,
+    CodeCursor, CodeState, CodeStateKind, CollectionCode, CollectionCodeRow, Counter, Merchant,
+    MerchantState, MerchantStateKind, Staff, SubMchid,
 };
 use crate::{
     auth::StaffRole,
@@ -341,9 +341,11 @@ impl FromRow<'_, MySqlRow> for CollectionCodeRow {
             merchant: row.try_get("merchant_id")?,
             label: row.try_get("label")?,
             amount: read_amount(row)?,
-            state: match (state.as_str(), disabled_at) {
-                ("active", None) => CodeState::Active,
-                ("disabled", Some(disabled_at)) => CodeState::Disabled { disabled_at },
+            state: match (CodeStateKind::from_name(&state), disabled_at) {
+                (Some(CodeStateKind::Active), None) => CodeState::Active,
+                (Some(CodeStateKind::Disabled), Some(disabled_at)) => {
+                    CodeState::Disabled { disabled_at }
+                }
                 _ => return Err(strange("a collection code's state")),
             },
             created_at: row.try_get("created_at")?,
@@ -369,7 +371,7 @@ pub(super) async fn insert_code(tx: &mut Tx, row: &CollectionCodeRow) -> Result<
     .bind(row.merchant)
     .bind(&row.label)
     .bind(row.amount.map(Money::get))
-    .bind(row.state.name())
+    .bind(row.state.kind().name())
     .bind(row.created_at)
     .execute(tx.conn())
     .await?;

@@ -95,22 +95,20 @@ pub struct RefundSums {
     pub unknown: bool,
 }
 
-/// Where an order stands. What belongs to a state lives in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OrderState {
-    Created,
-    Prepaid(PrepayId),
-    Paid(Payment),
-    PartlyRefunded(Payment),
-    Refunded(Payment),
-    /// Closed by a person, or at WeChat.
-    Closed {
-        closed_at: Timestamp,
-    },
-    /// Closed because its time was over.
-    Expired {
-        closed_at: Timestamp,
-    },
+coded! {
+    /// Where an order stands. What belongs to a state lives in it.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub enum OrderState as OrderStateKind {
+        Created = 1 => "created",
+        Prepaid(PrepayId) = 2 => "prepaid",
+        Paid(Payment) = 3 => "paid",
+        PartlyRefunded(Payment) = 5 => "partly_refunded",
+        Refunded(Payment) = 6 => "refunded",
+        /// Closed by a person, or at WeChat.
+        Closed { closed_at: Timestamp } = 4 => "closed",
+        /// Closed because its time was over.
+        Expired { closed_at: Timestamp } = 7 => "expired",
+    }
 }
 
 /// WeChat's prepay id to pay.
@@ -148,20 +146,6 @@ coded! {
         Refunded = 1,
         /// Taken as if nothing had been.
         Reopened = 2,
-    }
-}
-
-coded! {
-    /// The state without what belongs to it.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum OrderStateKind {
-        Created = 1 => "created",
-        Prepaid = 2 => "prepaid",
-        Paid = 3 => "paid",
-        PartlyRefunded = 5 => "partly_refunded",
-        Refunded = 6 => "refunded",
-        Closed = 4 => "closed",
-        Expired = 7 => "expired",
     }
 }
 
@@ -242,18 +226,6 @@ impl OrderStateKind {
 }
 
 impl OrderState {
-    pub const fn kind(&self) -> OrderStateKind {
-        match self {
-            Self::Created => OrderStateKind::Created,
-            Self::Prepaid(_) => OrderStateKind::Prepaid,
-            Self::Paid(_) => OrderStateKind::Paid,
-            Self::PartlyRefunded(_) => OrderStateKind::PartlyRefunded,
-            Self::Refunded(_) => OrderStateKind::Refunded,
-            Self::Closed { .. } => OrderStateKind::Closed,
-            Self::Expired { .. } => OrderStateKind::Expired,
-        }
-    }
-
     pub const fn name(&self) -> &'static str {
         self.kind().name()
     }

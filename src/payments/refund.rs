@@ -71,27 +71,20 @@ pub struct WithdrawalRequest {
     pub reason: String,
 }
 
-/// Who made it: see `foreign_refund.rs`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RefundOrigin {
-    /// Asked for here.
-    Here,
-    /// By somebody else at the channel, under a number that is not ours.
-    Elsewhere { out_refund_no: String },
-    /// Asked for here under this number, ended here, and made by the channel after all.
-    AfterAll { out_refund_no: String },
+coded! {
+    /// Who made it: see `foreign_refund.rs`.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub enum RefundOrigin as RefundOriginKind {
+        /// Asked for here.
+        Here = 0 => "here",
+        /// By somebody else at the channel, under a number that is not ours.
+        Elsewhere { out_refund_no: String } = 1 => "elsewhere",
+        /// Asked for here under this number, ended here, and made by the channel after all.
+        AfterAll { out_refund_no: String } = 2 => "after_all",
+    }
 }
 
 impl RefundOrigin {
-    /// The number in the table.
-    pub const fn code(&self) -> u8 {
-        match self {
-            Self::Here => 0,
-            Self::Elsewhere { .. } => 1,
-            Self::AfterAll { .. } => 2,
-        }
-    }
-
     /// The channel's number of what was not made under the number of its row.
     pub fn foreign_no(&self) -> Option<&str> {
         match self {
@@ -104,20 +97,16 @@ impl RefundOrigin {
 
     /// As the table has it.
     pub fn from_columns(code: u8, foreign_no: Option<String>) -> Option<Self> {
-        match (code, foreign_no) {
-            (0, None) => Some(Self::Here),
-            (1, Some(out_refund_no)) => Some(Self::Elsewhere { out_refund_no }),
-            (2, Some(out_refund_no)) => Some(Self::AfterAll { out_refund_no }),
-            _ => None,
-        }
-    }
-
-    /// The name in the API.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Here => "here",
-            Self::Elsewhere { .. } => "elsewhere",
-            Self::AfterAll { .. } => "after_all",
+        match (RefundOriginKind::from_code(code)?, foreign_no) {
+            (RefundOriginKind::Here, None) => Some(Self::Here),
+            (RefundOriginKind::Elsewhere, Some(out_refund_no)) => {
+                Some(Self::Elsewhere { out_refund_no })
+            }
+            (RefundOriginKind::AfterAll, Some(out_refund_no)) => {
+                Some(Self::AfterAll { out_refund_no })
+            }
+            (RefundOriginKind::Here, Some(_))
+            | (RefundOriginKind::Elsewhere | RefundOriginKind::AfterAll, None) => None,
         }
     }
 }
@@ -168,44 +157,29 @@ pub struct Attempts {
     pub next_at: Option<Timestamp>,
 }
 
-/// Where a refund stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RefundState {
-    /// Above a limit: a second person must agree. The amount is reserved, nothing is booked.
-    AwaitingApproval,
-    /// The second person did not agree.
-    Rejected,
-    /// Booked. Shares of the payment must come back first.
-    Returning,
-    /// Booked. WeChat has not confirmed that it has it; it is asked again with the same number.
-    Accepted,
-    /// WeChat has it.
-    Processing,
-    /// The money has arrived.
-    Succeeded { at: Timestamp },
-    /// The customer's bank does not take it: an operator says where it shall go.
-    Abnormal,
-    /// WeChat closed it: the money is the merchant's again.
-    Closed,
-    /// WeChat refused it: the money is the merchant's again.
-    Failed,
-    /// People took it back, since WeChat had nothing of it: the money is the merchant's again.
-    Withdrawn,
-}
-
 coded! {
-    /// The state without its time.
+    /// Where a refund stands.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum RefundStateKind {
+    pub enum RefundState as RefundStateKind {
+        /// Above a limit: a second person must agree. The amount is reserved, nothing is booked.
         AwaitingApproval = 1 => "awaiting_approval",
+        /// The second person did not agree.
         Rejected = 2 => "rejected",
+        /// Booked. Shares of the payment must come back first.
         Returning = 3 => "returning",
+        /// Booked. WeChat has not confirmed that it has it; it is asked again with the same number.
         Accepted = 4 => "accepted",
+        /// WeChat has it.
         Processing = 5 => "processing",
-        Succeeded = 6 => "succeeded",
+        /// The money has arrived.
+        Succeeded { at: Timestamp } = 6 => "succeeded",
+        /// The customer's bank does not take it: an operator says where it shall go.
         Abnormal = 7 => "abnormal",
+        /// WeChat closed it: the money is the merchant's again.
         Closed = 8 => "closed",
+        /// WeChat refused it: the money is the merchant's again.
         Failed = 9 => "failed",
+        /// People took it back, since WeChat had nothing of it: the money is the merchant's again.
         Withdrawn = 10 => "withdrawn",
     }
 }
@@ -299,23 +273,6 @@ impl RefundStateKind {
             Self::Rejected | Self::Succeeded | Self::Closed | Self::Failed | Self::Withdrawn => {
                 false
             }
-        }
-    }
-}
-
-impl RefundState {
-    pub const fn kind(self) -> RefundStateKind {
-        match self {
-            Self::AwaitingApproval => RefundStateKind::AwaitingApproval,
-            Self::Rejected => RefundStateKind::Rejected,
-            Self::Returning => RefundStateKind::Returning,
-            Self::Accepted => RefundStateKind::Accepted,
-            Self::Processing => RefundStateKind::Processing,
-            Self::Succeeded { .. } => RefundStateKind::Succeeded,
-            Self::Abnormal => RefundStateKind::Abnormal,
-            Self::Closed => RefundStateKind::Closed,
-            Self::Failed => RefundStateKind::Failed,
-            Self::Withdrawn => RefundStateKind::Withdrawn,
         }
     }
 }

@@ -186,7 +186,7 @@ pub(super) async fn insert_version(
     .bind(terms.daily_cap.map(Points::get))
     .bind(terms.total_cap.map(Points::get))
     .bind(terms.rounding.name())
-    .bind(terms.validity.name())
+    .bind(terms.validity.kind().name())
     .bind(terms.validity.count())
     .bind(version.effective_from)
     .bind(version.created_at)

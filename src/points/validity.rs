@@ -14,27 +14,23 @@ use serde::{Deserialize, Serialize};
 use time::{Date, Month};
 
 use super::NEVER;
-use crate::primitives::BusinessDay;
+use crate::primitives::{BusinessDay, coded};
 
-/// How long points last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", try_from = "Said")]
-pub enum Validity {
-    /// Whole days, the day of the credit not counted: 1 to 36500.
-    Days {
-        count: u32,
-    },
-    /// Until the end of the month that many months after the one of the credit: 0 to 1200, where 0
-    /// is the month of the credit itself.
-    EndOfMonth {
-        count: u32,
-    },
-    /// Until the end of the year that many years after the one of the credit: 0 to 100, where 0 is
-    /// the year of the credit itself.
-    EndOfYear {
-        count: u32,
-    },
-    Never,
+coded! {
+    /// How long points last. The names in table and API never change.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+    #[serde(tag = "kind", rename_all = "snake_case", try_from = "Said")]
+    pub enum Validity as ValidityKind {
+        /// Whole days, the day of the credit not counted: 1 to 36500.
+        Days { count: u32 } => "days",
+        /// Until the end of the month that many months after the one of the credit: 0 to 1200,
+        /// where 0 is the month of the credit itself.
+        EndOfMonth { count: u32 } => "end_of_month",
+        /// Until the end of the year that many years after the one of the credit: 0 to 100, where 0
+        /// is the year of the credit itself.
+        EndOfYear { count: u32 } => "end_of_year",
+        Never => "never",
+    }
 }
 
 /// The JSON form. A derived reader of a tagged enum would ignore unknown fields beside a variant
@@ -59,22 +55,13 @@ impl TryFrom<Said> for Validity {
 impl Validity {
     /// Returns the validity from its columns.
     pub(super) fn from_name(name: &str, count: Option<u32>) -> Option<Self> {
-        match (name, count) {
-            ("days", Some(count)) => Some(Self::Days { count }),
-            ("end_of_month", Some(count)) => Some(Self::EndOfMonth { count }),
-            ("end_of_year", Some(count)) => Some(Self::EndOfYear { count }),
-            ("never", None) => Some(Self::Never),
-            _ => None,
-        }
-    }
-
-    /// The name in table and API, which never changes.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Days { .. } => "days",
-            Self::EndOfMonth { .. } => "end_of_month",
-            Self::EndOfYear { .. } => "end_of_year",
-            Self::Never => "never",
+        match (ValidityKind::from_name(name)?, count) {
+            (ValidityKind::Days, Some(count)) => Some(Self::Days { count }),
+            (ValidityKind::EndOfMonth, Some(count)) => Some(Self::EndOfMonth { count }),
+            (ValidityKind::EndOfYear, Some(count)) => Some(Self::EndOfYear { count }),
+            (ValidityKind::Never, None) => Some(Self::Never),
+            (ValidityKind::Days | ValidityKind::EndOfMonth | ValidityKind::EndOfYear, None)
+            | (ValidityKind::Never, Some(_)) => None,
         }
     }
 
@@ -201,7 +188,7 @@ mod tests {
         ] {
             assert_eq!(serde_json::to_string(&validity).unwrap(), json);
             assert_eq!(read(json).unwrap(), validity);
-            let columns = Validity::from_name(validity.name(), validity.count());
+            let columns = Validity::from_name(validity.kind().name(), validity.count());
             assert_eq!(columns, Some(validity));
         }
         for hostile in [

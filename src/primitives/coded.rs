@@ -19,9 +19,49 @@
 /// variants with the same code or name do not compile. A code is never used again for something
 /// else: rows and events keep it.
 ///
+/// An enum whose variants have fields is declared with the one that has the codes:
+///
+/// ```text
+/// coded! {
+///     #[derive(Debug, Clone, PartialEq, Eq)]
+///     pub enum Attempt as AttemptKind {
+///         Delivered = 1 => "delivered",
+///         Refused { reason: String } = 2 => "refused",
+///     }
+/// }
+/// ```
+///
+/// gives `Attempt`, `AttemptKind` as above, and `Attempt::kind`.
+///
 /// `enum Fate: Serde` also derives `Serialize`, `Deserialize` and `ToSchema` by those names, and
-/// `enum Fate: Display` prints them (`: Serde, Display` does both).
+/// `enum Fate: Display` prints them (`: Serde, Display` does both; `as AttemptKind: Serde` does it
+/// for the kind).
 macro_rules! coded {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident as $kind:ident $(: $more:ident)? {
+        $($(#[$doc:meta])* $variant:ident $(($($tuple:tt)+))? $({ $($field:tt)+ })?
+            $(= $code:tt)? $(=> $word:tt)?),+ $(,)?
+    }) => {
+        $(#[$meta])*
+        $vis enum $name {
+            $($(#[$doc])* $variant $(($($tuple)+))? $({ $($field)+ })?),+
+        }
+
+        impl $name {
+            /// Returns the variant without its fields.
+            $vis const fn kind(&self) -> $kind {
+                match self {
+                    $(Self::$variant { .. } => $kind::$variant),+
+                }
+            }
+        }
+
+        coded! {
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+            $vis enum $kind $(: $more)? {
+                $($variant $(= $code)? $(=> $word)?),+
+            }
+        }
+    };
     ($(#[$meta:meta])* $vis:vis enum $name:ident: Serde $(, $more:ident)? {
         $($(#[$doc:meta])* $variant:ident $(= $code:tt)? => $word:tt),+ $(,)?
     }) => {
@@ -111,6 +151,7 @@ macro_rules! coded {
             }
         }
 
+        const _: fn($name) -> &'static str = $name::name;
         const _: fn(&str) -> Option<$name> = $name::from_name;
     };
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     facts::{Facts, Stage},
-    primitives::Money,
+    primitives::{Money, coded},
 };
 
 /// Who or what a counter is kept for.
@@ -20,17 +20,31 @@ pub enum Per {
     Pair,
 }
 
-/// What can be counted as different, or be seen for the first time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Attribute {
-    Customer,
-    Merchant,
-    Address,
-    /// The first 24 bits of an IPv4 address, the first 48 of an IPv6 address: where somebody
-    /// usually is, though the address changes.
-    Network,
-    Device,
+impl Per {
+    /// Returns the words for it in descriptions.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Merchant => "merchant",
+            Self::Address => "address",
+            Self::Device => "device",
+            Self::Pair => "customer and merchant",
+        }
+    }
+}
+
+coded! {
+    /// What can be counted as different, or be seen for the first time.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Attribute: Serde {
+        Customer => "customer",
+        Merchant => "merchant",
+        Address => "address",
+        /// The first 24 bits of an IPv4 address, the first 48 of an IPv6 address: where somebody
+        /// usually is, though the address changes.
+        Network => "network",
+        Device => "device",
+    }
 }
 
 /// What is measured.

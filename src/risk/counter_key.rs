@@ -141,15 +141,9 @@ pub fn describe_counter(counter: &Counter) -> String {
         Measure::SumFen => "sum of fen".to_owned(),
         Measure::SumPoints => "sum of points".to_owned(),
         Measure::Distinct(attribute) => format!("different {}", plural(attribute)),
-        Measure::Seen(attribute) => format!("this {} was met", singular(attribute)),
+        Measure::Seen(attribute) => format!("this {} was met", attribute.name()),
     };
-    let per = match counter.per {
-        Per::Customer => "customer",
-        Per::Merchant => "merchant",
-        Per::Address => "address",
-        Per::Device => "device",
-        Per::Pair => "customer and merchant",
-    };
+    let per = counter.per.in_words();
     let between = counter.between.map(|(least, most)| {
         let (least, most) = (least.get(), most.get());
         format!(" between {least} and {most} fen")
@@ -171,16 +165,6 @@ const fn letter(attribute: Attribute) -> char {
         Attribute::Address => 'a',
         Attribute::Network => 'n',
         Attribute::Device => 'd',
-    }
-}
-
-const fn singular(attribute: Attribute) -> &'static str {
-    match attribute {
-        Attribute::Customer => "customer",
-        Attribute::Merchant => "merchant",
-        Attribute::Address => "address",
-        Attribute::Network => "network",
-        Attribute::Device => "device",
     }
 }
 

@@ -37,42 +37,25 @@ pub struct PaymentShare {
     pub stopped: bool,
 }
 
-/// The state of a sharing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShareState {
-    /// Booked. WeChat has not confirmed that it has it; the call is repeated with the same number.
-    Asked,
-    /// WeChat has it.
-    Processing,
-    /// Nothing was to be shared, or nothing could be: the frozen money is released, under this
-    /// number.
-    Releasing { release: SharingId },
-    /// Every part is final, and the rest is released. With the number of the release, if there was
-    /// one.
-    Done { release: Option<SharingId> },
-}
-
 coded! {
-    /// The state without its number.
+    /// The state of a sharing.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum ShareStateKind {
+    pub enum ShareState as ShareStateKind {
+        /// Booked. WeChat has not confirmed that it has it; the call is repeated with the same
+        /// number.
         Asked = 1 => "asked",
+        /// WeChat has it.
         Processing = 2 => "processing",
-        Releasing = 3 => "releasing",
-        Done = 4 => "done",
+        /// Nothing was to be shared, or nothing could be: the frozen money is released, under this
+        /// number.
+        Releasing { release: SharingId } = 3 => "releasing",
+        /// Every part is final, and the rest is released. With the number of the release, if there
+        /// was one.
+        Done { release: Option<SharingId> } = 4 => "done",
     }
 }
 
 impl ShareState {
-    pub const fn kind(self) -> ShareStateKind {
-        match self {
-            Self::Asked => ShareStateKind::Asked,
-            Self::Processing => ShareStateKind::Processing,
-            Self::Releasing { .. } => ShareStateKind::Releasing,
-            Self::Done { .. } => ShareStateKind::Done,
-        }
-    }
-
     /// Returns the number of the release, if there is one.
     pub const fn release(self) -> Option<SharingId> {
         match self {

@@ -405,7 +405,7 @@ async fn what_wechat_had_after_all_is_booked_as_a_refund_made_elsewhere_and_is_f
     };
     assert_eq!(own.state.kind(), RefundStateKind::Withdrawn);
     assert_eq!(after_all.state.kind(), RefundStateKind::Succeeded);
-    assert_eq!(after_all.origin.name(), "after_all");
+    assert_eq!(after_all.origin.kind().name(), "after_all");
     let left = setup.order(refund.order).await.refundable();
     assert_eq!(left, Money::constant(400));
     assert_eq!(setup.has(refund.order).await, (4, 0, 0));

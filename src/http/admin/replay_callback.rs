@@ -28,7 +28,7 @@ pub(in crate::http) struct ReplayAnswer {
 impl From<HandledCallback> for ReplayAnswer {
     fn from(taken: HandledCallback) -> Self {
         Self {
-            outcome: taken.name(),
+            outcome: taken.outcome().name(),
             reason: match taken {
                 HandledCallback::Rejected(reason) => Some(reason),
                 HandledCallback::Settled

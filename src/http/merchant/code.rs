@@ -33,7 +33,7 @@ impl From<&CollectionCodeRow> for CollectionCodeItem {
             code: row.code.to_string(),
             label: row.label.clone(),
             amount_fen: row.amount.map(Money::get),
-            state: row.state.name(),
+            state: row.state.kind().name(),
             created_at: row.created_at,
             disabled_at: match row.state {
                 CodeState::Active => None,

@@ -70,7 +70,7 @@ impl From<&Refund> for MerchantRefund {
                 .as_ref()
                 .map(|by| for_merchants(by.as_str())),
             points_back: refund.points.due.get(),
-            origin: refund.origin.name(),
+            origin: refund.origin.kind().name(),
             out_refund_no: refund.origin.foreign_no().map(str::to_owned),
             problem: refund.attempts.problem.clone(),
             received_account: refund.received_account.clone(),

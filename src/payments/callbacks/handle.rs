@@ -37,14 +37,14 @@ pub enum HandledCallback {
 }
 
 impl HandledCallback {
-    /// The stable code in metrics and in the API.
-    pub const fn name(self) -> &'static str {
+    /// Returns what is stored of it.
+    pub const fn outcome(self) -> CallbackOutcome {
         match self {
-            Self::Settled => "settled",
-            Self::Refund => "refund",
-            Self::Duplicate => "duplicate",
-            Self::Ignored => "ignored",
-            Self::Rejected(_) => "rejected",
+            Self::Settled => CallbackOutcome::Settled,
+            Self::Refund => CallbackOutcome::Refund,
+            Self::Duplicate => CallbackOutcome::Duplicate,
+            Self::Ignored => CallbackOutcome::Ignored,
+            Self::Rejected(_) => CallbackOutcome::Rejected,
         }
     }
 }
@@ -73,9 +73,9 @@ pub async fn handle_callback(
                 tenant.id = tenant.0,
                 "an authentic callback does not match: {reason}"
             );
-            "rejected"
+            CallbackOutcome::Rejected.name()
         }
-        Ok(taken) => taken.name(),
+        Ok(taken) => taken.outcome().name(),
         Err(CallbackError::Unverified(NoticeError::Probe)) => "probe",
         Err(CallbackError::Unverified(error)) if error.is_signed() => {
             tracing::error!(

@@ -130,7 +130,7 @@ pub async fn replay_callback(
     };
     let taken =
         handle::handle_notice(payments, tenant, notice, event, Bytes::from(stored.body)).await?;
-    metrics::counter!("callbacks_replayed_total", "outcome" => taken.name()).increment(1);
+    metrics::counter!("callbacks_replayed_total", "outcome" => taken.outcome().name()).increment(1);
     let note = NoteReplay {
         tenant,
         id,
@@ -181,7 +181,7 @@ impl Work for NoteReplay {
             HandledCallback::Settled
             | HandledCallback::Refund
             | HandledCallback::Duplicate
-            | HandledCallback::Ignored => self.taken.name(),
+            | HandledCallback::Ignored => self.taken.outcome().name(),
         };
         // What was unverified then, and is now, stands under WeChat's own id from here on.
         sqlx::query("/* payments.note_replay */ UPDATE callback_events SET outcome = ? WHERE id = ? AND outcome = ?")

@@ -136,7 +136,7 @@ impl RowSet for Refunds {
                 for points in [back.due, back.shortfall, back.expired, back.withheld] {
                     sql.push(",").int(points.get());
                 }
-                sql.push(",").int(u8::from(refund.late)).push(",").int(refund.origin.code()).push(",");
+                sql.push(",").int(u8::from(refund.late)).push(",").int(refund.origin.kind().code()).push(",");
                 sql.option(refund.origin.foreign_no(), |sql, number| { sql.text(number); }).push(",");
                 may_change(sql, refund, |sql, _| { sql.push(","); });
                 sql.push(",").option(refund.attempts.next_at, |sql, at| { sql.time(at); });

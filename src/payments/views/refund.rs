@@ -99,7 +99,7 @@ impl From<&Refund> for RefundView {
             points_expired: refund.points.expired.get(),
             points_withheld: refund.points.withheld.get(),
             late: refund.late,
-            origin: refund.origin.name(),
+            origin: refund.origin.kind().name(),
             out_refund_no: refund.origin.foreign_no().map(str::to_owned),
             wechat_refund_id: refund.wechat_refund_id.clone(),
             received_account: refund.received_account.clone(),

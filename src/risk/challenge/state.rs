@@ -29,38 +29,18 @@ pub struct Challenge {
 }
 
 coded! {
-    /// Code and name of a [`ChallengeState`]. They never change.
+    /// The state of a challenge. Codes and names never change.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub(super) enum ChallengeStateKind {
+    pub enum ChallengeState as ChallengeStateKind {
         Open = 1 => "open",
-        Answered = 2 => "answered",
+        Answered { at: Timestamp } = 2 => "answered",
         Expired = 3 => "expired",
+        /// Too many codes of another person were given.
         Failed = 4 => "failed",
     }
 }
 
-/// The state of a challenge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChallengeState {
-    Open,
-    Answered {
-        at: Timestamp,
-    },
-    Expired,
-    /// Too many codes of another person were given.
-    Failed,
-}
-
 impl ChallengeState {
-    pub(super) const fn kind(self) -> ChallengeStateKind {
-        match self {
-            Self::Open => ChallengeStateKind::Open,
-            Self::Answered { .. } => ChallengeStateKind::Answered,
-            Self::Expired => ChallengeStateKind::Expired,
-            Self::Failed => ChallengeStateKind::Failed,
-        }
-    }
-
     /// Returns none for a combination that is never written.
     pub(super) fn read(code: u8, answered_at: Option<Timestamp>) -> Option<Self> {
         match (ChallengeStateKind::from_code(code)?, answered_at) {

@@ -140,11 +140,12 @@ impl Reader<'_> {
         let mistakes = &mut self.mistakes;
         let fields = Fields::of(node, "first_seen", &["attribute", "of", "within"], mistakes)?;
         let attributes = [
-            ("network", Attribute::Network),
-            ("address", Attribute::Address),
-            ("device", Attribute::Device),
-            ("merchant", Attribute::Merchant),
-        ];
+            Attribute::Network,
+            Attribute::Address,
+            Attribute::Device,
+            Attribute::Merchant,
+        ]
+        .map(|attribute| (attribute.name(), attribute));
         let attribute = fields.need("attribute", mistakes);
         let attribute = attribute.and_then(|node| node.word("attribute", &attributes, mistakes));
         let of = of(&fields, Some(stages), mistakes);

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     primitives::Money,
-    risk::{Attribute, Counter, Measure, Per},
+    risk::{Attribute, Counter, Measure},
 };
 
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -42,7 +42,7 @@ pub(super) fn condition(condition: &Condition, counters: &CounterTable) -> Strin
             let (of, within) = source(*seen, counters);
             format!(
                 "a {} that the customer was not met with at {of} within {within}, with another before",
-                name(*attribute)
+                attribute.name()
             )
         }
         Condition::UnusualAmount {
@@ -93,7 +93,7 @@ pub(super) fn found(condition: &Condition, found: Evidence, counters: &CounterTa
             format!("{number} points, {}", bound(*threshold, ""))
         }
         (Condition::FirstSeen { attribute, .. }, Evidence::Number(others)) => {
-            format!("a new {}, after {others} other", name(*attribute))
+            format!("a new {}, after {others} other", attribute.name())
         }
         (Condition::UnusualAmount { factor, .. }, Evidence::Average { amount, count, sum }) => {
             format!(
@@ -124,13 +124,7 @@ pub(super) fn counter(counter: &Counter) -> String {
         of.to_owned()
     };
     let within = Window(counter.within_seconds);
-    let per = match counter.per {
-        Per::Customer => "customer",
-        Per::Merchant => "merchant",
-        Per::Address => "address",
-        Per::Device => "device",
-        Per::Pair => "customer and merchant",
-    };
+    let per = counter.per.in_words();
     let between = counter.between.map_or_else(String::new, |(least, most)| {
         format!(" of {} to {} fen", Money::get(least), Money::get(most))
     });
@@ -151,16 +145,6 @@ const fn unit(counter: &Counter) -> &'static str {
             Attribute::Device => " different devices of",
         },
         Measure::Seen(_) => " seen of",
-    }
-}
-
-const fn name(attribute: Attribute) -> &'static str {
-    match attribute {
-        Attribute::Customer => "customer",
-        Attribute::Merchant => "merchant",
-        Attribute::Address => "address",
-        Attribute::Network => "network",
-        Attribute::Device => "device",
     }
 }
 

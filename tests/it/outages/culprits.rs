@@ -343,7 +343,7 @@ async fn two_processes_that_are_told_of_one_refund_find_nothing_wrong() {
             payments::handle_callback(&beside, tenant, HEADERS, notice.clone())
         );
         let mut taken = [here.unwrap(), there.unwrap()];
-        taken.sort_by_key(|taken| taken.name());
+        taken.sort_by_key(|taken| taken.outcome().name());
         assert_eq!(taken, [HandledCallback::Duplicate, HandledCallback::Refund]);
     }
     beside.db.close().await;

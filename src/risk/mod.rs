@@ -115,6 +115,7 @@ mod decision;
 mod decisions_on;
 mod file;
 mod handle;
+mod keyboard;
 mod list_decisions;
 mod pending_count;
 mod replay_counter;

@@ -4,27 +4,7 @@
 //! quotes instead.
 
 use super::mistake::Position;
-
-/// Signs of a Chinese keyboard that look like those of the language, and what is meant.
-const SIGNS: [(char, &str); 17] = [
-    ('：', ":"),
-    ('，', ","),
-    ('；', ";"),
-    ('“', "\""),
-    ('”', "\""),
-    ('‘', "'"),
-    ('’', "'"),
-    ('【', "["),
-    ('】', "]"),
-    ('（', "("),
-    ('）', ")"),
-    ('＜', "<"),
-    ('＞', ">"),
-    ('＝', "="),
-    ('！', "!"),
-    ('＆', "&"),
-    ('％', "%"),
-];
+use crate::risk::keyboard;
 
 /// Blanks that look like spaces.
 const BLANKS: [(char, &str); 3] = [
@@ -83,32 +63,10 @@ pub(super) fn not_yaml(text: &str, position: Position, said: &str) -> (Position,
         |(_, meant)| (*meant).to_owned(),
     );
     let near = around.iter().filter(|(number, _)| *number <= position.line);
-    if let Some(hint) = near.rev().find_map(|(_, line)| keyboard(line)) {
+    if let Some(hint) = near.rev().find_map(|(_, line)| keyboard::hint(line)) {
         what = format!("{what}; perhaps {hint}");
     }
     (position, what)
-}
-
-/// The first sign of a Chinese keyboard outside comments and texts in quotes, and what to write
-/// instead.
-pub(in crate::risk) fn keyboard(line: &str) -> Option<String> {
-    let mut quote = None;
-    for sign in line.chars() {
-        match (quote, sign) {
-            (None, '#') => return None,
-            (None, '\'' | '"') => quote = Some(sign),
-            (Some(open), _) if open == sign => quote = None,
-            (Some(_), _) => {}
-            (None, _) => {
-                if let Some((_, meant)) = SIGNS.iter().find(|(known, _)| *known == sign) {
-                    return Some(format!(
-                        "`{sign}` of the Chinese keyboard should be `{meant}`"
-                    ));
-                }
-            }
-        }
-    }
-    None
 }
 
 /// What to say of a blank behind the spaces in front of a line.

@@ -25,11 +25,14 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::Arc, thread};
 
-pub(super) use hints::keyboard;
 pub use mistake::{Mistake, Position, RuleFileErrors};
-pub(super) use node::BYTES_MAX;
 
-use self::{fields::Fields, mistake::Mistakes, node::Node, settings::Defaults};
+use self::{
+    fields::Fields,
+    mistake::Mistakes,
+    node::{BYTES_MAX, Node},
+    settings::Defaults,
+};
 use super::rules::{CounterTable, List, RuleSet, Settings};
 
 /// More rules are refused.
@@ -52,23 +55,28 @@ struct Reader<'t> {
     defaults: Defaults,
 }
 
-/// See [`RuleSet::parse`].
-pub(super) fn read(text: &str) -> Result<RuleSet, RuleFileErrors> {
-    let cannot = || {
-        RuleFileErrors::from(Mistake {
-            position: Position::START,
-            rule: None,
-            what: "the file cannot be read: the program failed on it".to_owned(),
+impl RuleSet {
+    /// A rule file is at most so long, in bytes.
+    pub const BYTES_MAX: usize = BYTES_MAX;
+
+    /// Reads a rule file. Fails with everything that is wrong with it, each with line and column.
+    pub fn parse(text: &str) -> Result<Self, RuleFileErrors> {
+        let cannot = || {
+            RuleFileErrors::from(Mistake {
+                position: Position::START,
+                rule: None,
+                what: "the file cannot be read: the program failed on it".to_owned(),
+            })
+        };
+        thread::scope(|scope| {
+            let thread = thread::Builder::new()
+                .name("risk-rules".to_owned())
+                .stack_size(STACK_BYTES)
+                .spawn_scoped(scope, || read_here(text))
+                .map_err(|_| cannot())?;
+            thread.join().unwrap_or_else(|_| Err(cannot()))
         })
-    };
-    thread::scope(|scope| {
-        let thread = thread::Builder::new()
-            .name("risk-rules".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || read_here(text))
-            .map_err(|_| cannot())?;
-        thread.join().unwrap_or_else(|_| Err(cannot()))
-    })
+    }
 }
 
 fn read_here(text: &str) -> Result<RuleSet, RuleFileErrors> {

@@ -21,7 +21,7 @@ use super::{
 };
 
 /// A file is at most so long, in bytes: some thousand rules' worth.
-pub(in crate::risk) const BYTES_MAX: usize = 256 * 1024;
+pub(super) const BYTES_MAX: usize = 256 * 1024;
 
 /// Deeper than any rule: file, rules, rule, condition, list.
 const DEPTH_MAX: usize = 8;

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{context::CounterIndex, rule_set::CounterTable};
+use super::counter_table::{CounterIndex, CounterTable};
 use crate::{
     facts::{Device, Stage},
     primitives::{CustomerId, MerchantId},

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    context::{ActivityContext, CounterIndex, CounterReading},
+    context::{ActivityContext, CounterReading},
+    counter_table::CounterIndex,
     list::List,
 };
 use crate::{primitives::Money, risk::Attribute};

@@ -1,15 +1,11 @@
 //! The inputs of rules: an activity's facts and its counter values.
 
-use super::rule_set::{RuleSet, StagePlan};
+use super::counter_table::{CounterIndex, CounterTable};
 use crate::{
     facts::Facts,
     primitives::{Money, Points},
     risk::{Attribute, Counter, CounterValues, Per},
 };
-
-/// Which counter of the rule set, counted from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CounterIndex(pub(crate) usize);
 
 /// The value of a counter for this activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,24 +21,34 @@ pub(super) enum CounterReading {
 /// Everything that conditions and expressions read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ActivityContext<'a> {
-    pub(super) set: &'a RuleSet,
     pub(super) facts: &'a Facts,
+    counters: &'a CounterTable,
+    /// For each counter its place in what is measured, if it is read at the activity's stage.
+    positions: &'a [Option<usize>],
     measured: &'a CounterValues,
-    plan: &'a StagePlan,
 }
 
 impl<'a> ActivityContext<'a> {
-    pub(super) fn new(set: &'a RuleSet, facts: &'a Facts, measured: &'a CounterValues) -> Self {
+    pub(super) fn new(
+        counters: &'a CounterTable,
+        positions: &'a [Option<usize>],
+        facts: &'a Facts,
+        measured: &'a CounterValues,
+    ) -> Self {
         Self {
-            set,
             facts,
+            counters,
+            positions,
             measured,
-            plan: set.plan(facts.stage),
         }
     }
 
-    pub(super) fn counter(&self, number: CounterIndex) -> Option<&'a Counter> {
-        self.set.counter(number)
+    fn counter(&self, number: CounterIndex) -> Option<&'a Counter> {
+        self.counters.get(number)
+    }
+
+    pub(super) fn counter_named(&self, name: &str) -> Option<CounterIndex> {
+        self.counters.named(name)
     }
 
     pub(super) fn read(&self, number: CounterIndex) -> CounterReading {
@@ -52,8 +58,8 @@ impl<'a> ActivityContext<'a> {
         if !has_subject(counter.per, self.facts) {
             return CounterReading::NoSubject;
         }
-        let said = self.plan.position(number);
-        let said = said.and_then(|position| self.measured.0.get(position).copied().flatten());
+        let position = self.positions.get(number.0).copied().flatten();
+        let said = position.and_then(|position| self.measured.0.get(position).copied().flatten());
         said.map_or(CounterReading::Missing, CounterReading::Number)
     }
 
@@ -123,7 +129,7 @@ mod tests {
 
     #[test]
     fn days_and_hours_are_those_of_china() {
-        let set = RuleSet::parse("rules: []").unwrap();
+        let counters = CounterTable::default();
         let measured = CounterValues::default();
         for (at, minute, weekday) in [
             ("1970-01-01T00:00:00Z", 8 * 60, 4),
@@ -133,25 +139,25 @@ mod tests {
         ] {
             let at = Timestamp::parse_rfc3339(at).unwrap();
             let facts = Facts::new(Stage::Login, TenantId(1), at);
-            let known = ActivityContext::new(&set, &facts, &measured);
+            let known = ActivityContext::new(&counters, &[], &facts, &measured);
             assert_eq!(known.local_time(), (minute, weekday), "{at}");
         }
     }
 
     #[test]
     fn a_customer_is_as_old_as_their_id() {
-        let set = RuleSet::parse("rules: []").unwrap();
+        let counters = CounterTable::default();
         let measured = CounterValues::default();
         let at = Timestamp::from_micros(100 * 86_400_000_000);
         let mut facts = Facts::new(Stage::Login, TenantId(1), at);
         assert_eq!(
-            ActivityContext::new(&set, &facts, &measured).customer_age_days(),
+            ActivityContext::new(&counters, &[], &facts, &measured).customer_age_days(),
             0
         );
         for (day, age) in [(100, 0), (99, 1), (90, 10), (101, 0)] {
             facts.customer = Some(CustomerId::new(Id::mint(day * 86_400_000, 0, Lane(0))));
             assert_eq!(
-                ActivityContext::new(&set, &facts, &measured).customer_age_days(),
+                ActivityContext::new(&counters, &[], &facts, &measured).customer_age_days(),
                 age
             );
         }

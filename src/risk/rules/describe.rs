@@ -3,9 +3,8 @@
 
 use super::{
     condition::{Condition, Evidence, Threshold, TimeOfDay},
-    context::CounterIndex,
+    counter_table::{CounterIndex, CounterTable},
     list::Members,
-    rule_set::CounterTable,
     settings::Window,
 };
 use crate::{

@@ -29,7 +29,7 @@ impl RuleSet {
         measured: &CounterValues,
         answered: Option<ChallengeId>,
     ) -> Decision {
-        let known = ActivityContext::new(self, facts, measured);
+        let known = self.context(facts, measured);
         let names = FactVariables(known);
         let evaluator = Evaluator::new(&names);
         let mut priorities = Vec::new();

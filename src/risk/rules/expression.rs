@@ -20,10 +20,11 @@ use cel::{
 };
 
 use super::{
-    context::{ActivityContext, CounterIndex, CounterReading},
+    context::{ActivityContext, CounterReading},
+    counter_table::CounterIndex,
     typing::{self, ExpressionError},
 };
-use crate::risk::file::keyboard;
+use crate::risk::keyboard;
 
 /// A longer expression is refused.
 pub(crate) const CHARACTERS_MAX: usize = 2_000;
@@ -132,7 +133,7 @@ impl VariableResolver for FactVariables<'_> {
             }
             "stage" => text(facts.stage.name()),
             _ => {
-                let number = known.set.counter_named(name.strip_prefix("counters.")?)?;
+                let number = known.counter_named(name.strip_prefix("counters.")?)?;
                 match known.read(number) {
                     CounterReading::Number(number) => int(number),
                     CounterReading::NoSubject => int(0),
@@ -176,7 +177,7 @@ fn explain(said: &str, text: &str) -> String {
 }
 
 fn hint(said: &str, text: &str) -> Option<String> {
-    if let Some(hint) = text.lines().find_map(keyboard) {
+    if let Some(hint) = text.lines().find_map(keyboard::hint) {
         return Some(hint);
     }
     let has_word = |words: [&str; 2]| {

@@ -3,6 +3,7 @@
 mod abstract_state;
 mod condition;
 mod context;
+mod counter_table;
 mod describe;
 mod evaluate;
 mod expression;
@@ -17,12 +18,11 @@ mod typing;
 mod warnings;
 
 pub(super) use condition::{Condition, Threshold, TimeOfDay};
-pub(super) use context::CounterIndex;
+pub(super) use counter_table::{CounterIndex, CounterTable};
 pub(super) use expression::Expression;
 pub(super) use list::{AddressRanges, List, Members, parse_range};
 pub(super) use rule::Rule;
 pub use rule::{RuleStage, RuleSummary};
-pub(super) use rule_set::CounterTable;
 pub use rule_set::RuleSet;
 pub(super) use settings::Window;
 pub use settings::{REVIEW_TIMEOUT_MAX, ReviewSettings, Settings, TimeoutDecision, actions_at};

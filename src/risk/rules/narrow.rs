@@ -19,9 +19,8 @@ use std::{
 use super::{
     abstract_state::{AbstractState, ActivityShape, Interval, Variable},
     condition::{Condition, Threshold},
-    context::CounterIndex,
+    counter_table::{CounterIndex, CounterTable},
     list::Members,
-    rule_set::CounterTable,
 };
 
 const STATES_MAX: usize = 64;

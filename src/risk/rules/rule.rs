@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest;
 
-use super::{condition::Condition, context::CounterIndex, expression::Expression};
+use super::{condition::Condition, counter_table::CounterIndex, expression::Expression};
 use crate::{facts::Stage, primitives::CustomerId, risk::Action};
 
 /// A rule, made to be evaluated.

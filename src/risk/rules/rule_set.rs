@@ -1,18 +1,19 @@
 //! A valid rule file in the form in which it is evaluated.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use aws_lc_rs::digest;
 
 use super::{
-    context::CounterIndex,
+    context::ActivityContext,
+    counter_table::{CounterIndex, CounterTable},
     describe,
     rule::{Rule, RuleSummary},
     settings::Settings,
 };
 use crate::{
-    facts::Stage,
-    risk::{Counter, CounterUsage, RuleFileErrors, counter_key, file},
+    facts::{Facts, Stage},
+    risk::{CounterUsage, CounterValues},
 };
 
 /// The rules of one file, with everything they need to decide. Never changes; a new file is a new
@@ -38,15 +39,6 @@ impl fmt::Debug for RuleSet {
     }
 }
 
-/// The counters of all rules, each once, in the order in which the file comes to them.
-#[derive(Debug, Default)]
-pub(crate) struct CounterTable {
-    all: Vec<Counter>,
-    /// What each is called where it is kept.
-    names: Vec<String>,
-    named: BTreeMap<String, CounterIndex>,
-}
-
 /// What to do at one stage.
 #[derive(Debug, Default)]
 pub(super) struct StagePlan {
@@ -59,26 +51,16 @@ pub(super) struct StagePlan {
 }
 
 impl RuleSet {
-    /// A rule file is at most so long, in bytes.
-    pub const BYTES_MAX: usize = file::BYTES_MAX;
-
-    /// Reads a rule file. Fails with everything that is wrong with it, each with line and column.
-    pub fn parse(text: &str) -> Result<Self, RuleFileErrors> {
-        file::read(text)
-    }
-
     pub(crate) fn new(
         text: &str,
         settings: Settings,
         rules: Vec<Rule>,
         counters: CounterTable,
     ) -> Self {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
         let plans = Stage::ALL.map(|stage| StagePlan::new(stage, &rules, &counters));
         Self {
             text: text.to_owned(),
-            hash,
+            hash: Self::hash_of(text),
             settings,
             rules,
             counters,
@@ -91,7 +73,14 @@ impl RuleSet {
         &self.text
     }
 
-    /// SHA-256 of [`Self::text`].
+    /// SHA-256: what the set of a rule file's text is known by.
+    pub(crate) fn hash_of(text: &str) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+        hash
+    }
+
+    /// [`Self::hash_of`] its text.
     pub const fn hash(&self) -> [u8; 32] {
         self.hash
     }
@@ -115,8 +104,8 @@ impl RuleSet {
         usages
             .filter_map(|(number, counts, read)| {
                 Some(CounterUsage {
-                    counter: self.counter(*number)?,
-                    name: self.counters.names.get(number.0)?,
+                    counter: self.counters.get(*number)?,
+                    name: self.counters.stored_name(*number)?,
                     counts: *counts,
                     read: *read,
                 })
@@ -124,12 +113,15 @@ impl RuleSet {
             .collect()
     }
 
-    pub(super) fn counter(&self, number: CounterIndex) -> Option<&Counter> {
-        self.counters.get(number)
-    }
-
-    pub(super) fn counter_named(&self, name: &str) -> Option<CounterIndex> {
-        self.counters.named(name)
+    /// The inputs of this set's rules for an activity. `measured` has the counters' values, in the
+    /// order of [`Self::counter_usages`].
+    pub(super) fn context<'a>(
+        &'a self,
+        facts: &'a Facts,
+        measured: &'a CounterValues,
+    ) -> ActivityContext<'a> {
+        let positions = &self.plan(facts.stage).positions;
+        ActivityContext::new(&self.counters, positions, facts, measured)
     }
 
     pub(super) fn plan(&self, stage: Stage) -> &StagePlan {
@@ -164,37 +156,6 @@ impl RuleSet {
     }
 }
 
-impl CounterTable {
-    /// More are refused: each is work for Redis at every activity that it counts.
-    pub(crate) const MAX: usize = 64;
-
-    /// The number of this counter, which is made if there is none like it. None if there are too
-    /// many.
-    pub(crate) fn number(&mut self, counter: Counter) -> Option<CounterIndex> {
-        if let Some(found) = self.all.iter().position(|other| *other == counter) {
-            return Some(CounterIndex(found));
-        }
-        if self.all.len() >= Self::MAX {
-            return None;
-        }
-        self.names.push(counter_key::name(&counter));
-        self.all.push(counter);
-        Some(CounterIndex(self.all.len() - 1))
-    }
-
-    pub(crate) fn name(&mut self, name: String, number: CounterIndex) {
-        self.named.insert(name, number);
-    }
-
-    pub(crate) fn named(&self, name: &str) -> Option<CounterIndex> {
-        self.named.get(name).copied()
-    }
-
-    pub(crate) fn get(&self, number: CounterIndex) -> Option<&Counter> {
-        self.all.get(number.0)
-    }
-}
-
 impl StagePlan {
     fn new(stage: Stage, rules: &[Rule], counters: &CounterTable) -> Self {
         let here = rules
@@ -202,7 +163,7 @@ impl StagePlan {
             .enumerate()
             .filter(|(_, rule)| rule.is_at(stage));
         let here: Vec<usize> = here.map(|(index, _)| index).collect();
-        let mut used = vec![false; counters.all.len()];
+        let mut used = vec![false; counters.all().len()];
         let mut read = used.clone();
         for rule in rules {
             for number in rule.counters() {
@@ -213,10 +174,10 @@ impl StagePlan {
         let mut plan = Self {
             rules: here,
             usages: Vec::new(),
-            positions: vec![None; counters.all.len()],
+            positions: vec![None; counters.all().len()],
         };
         let mut position = 0;
-        for (index, counter) in counters.all.iter().enumerate() {
+        for (index, counter) in counters.all().iter().enumerate() {
             // A counter that was named and that no rule asks for is not kept.
             let counts = used[index] && counter.of.stage == stage;
             if counts || read[index] {
@@ -228,9 +189,5 @@ impl StagePlan {
             }
         }
         plan
-    }
-
-    pub(super) fn position(&self, number: CounterIndex) -> Option<usize> {
-        self.positions.get(number.0).copied().flatten()
     }
 }

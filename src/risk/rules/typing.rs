@@ -10,7 +10,7 @@ use cel::{
     common::ast::{Expr, LiteralValue, operators as op},
 };
 
-use super::context::CounterIndex;
+use super::counter_table::CounterIndex;
 
 /// What can be nested in what, so that evaluation needs little stack.
 const DEPTH_MAX: usize = 48;

@@ -7,11 +7,12 @@ use cel::IdedExpr;
 use super::{
     abstract_state::{AbstractState, ActivityShape, Interval, Variable},
     condition::Condition,
+    counter_table::{CounterIndex, CounterTable},
     describe,
     list::Members,
     narrow::{Narrower, STEPS_MAX, conjuncts, narrowed, numbers, source_text},
     rule::Rule,
-    rule_set::{CounterTable, RuleSet},
+    rule_set::RuleSet,
 };
 use crate::{
     facts::Stage,
@@ -228,7 +229,7 @@ impl<'a> Reachability<'a> {
                 Variable::Weekday => "weekday".to_owned(),
                 Variable::Age => "customer_age_days".to_owned(),
                 Variable::Counter(counter) => {
-                    let counter = counters.get(super::context::CounterIndex(counter))?;
+                    let counter = counters.get(CounterIndex(counter))?;
                     format!("the {}", crate::risk::describe_counter(counter))
                 }
             };

@@ -24,7 +24,7 @@ use super::{
     Decision, Effect, Position, RuleFileErrors, RuleSet,
     counters::Counters,
     rule_sets::{ReloadedBy, StoreRuleSet, find_last_in_force},
-    rules_file::{RulesFile, hash_of},
+    rules_file::RulesFile,
 };
 use crate::{
     db::{Db, DbError},
@@ -174,7 +174,7 @@ impl LiveRules {
     async fn load_changed(&self, by: Option<ReloadedBy>) -> Result<Loaded, LoadError> {
         let text = self.from.read().await?;
         let now = self.in_force();
-        if hash_of(&text) == now.set.hash() {
+        if RuleSet::hash_of(&text) == now.set.hash() {
             if by.is_some() {
                 store(&self.db, &now.set, by).await?;
             }

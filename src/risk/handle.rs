@@ -8,7 +8,8 @@ use super::{
     active_rules::{LiveRules, LoadError, RulesSource},
     counters::Counters,
     pending_count::PendingCount,
-    rules_file::{RulesFile, keep_watching},
+    rules_file::RulesFile,
+    watch_file::keep_watching,
 };
 use crate::{cache::Cache, config::RiskSettings, db::Db, facts::Facts, primitives::ChallengeId};
 

@@ -113,10 +113,12 @@ mod counter_key;
 mod counters;
 mod decision;
 mod decisions_on;
+mod evaluation;
 mod file;
 mod handle;
 mod keyboard;
 mod list_decisions;
+mod open_review;
 mod pending_count;
 mod replay_counter;
 mod review;
@@ -126,6 +128,7 @@ mod rules;
 mod rules_file;
 mod store;
 mod stream;
+mod watch_file;
 
 pub use active_rules::{ActiveRules, Firings, LoadError, Loaded, ReloadError, StartError};
 pub use backtest::{ActionChange, Backtest, BacktestReport, RuleComparison};
@@ -138,17 +141,19 @@ pub use counter::{
 };
 pub use counter_key::describe_counter;
 pub use counters::{ActivityKey, COUNT, DISTINCT_MAX};
-pub use decision::{Action, Decision, Effect, Evaluation, FiredRule};
+pub use decision::{Action, Decision, Effect, FiredRule};
 pub use decisions_on::decisions_on;
 pub(crate) use decisions_on::read_decision;
+pub use evaluation::Evaluation;
 pub use file::{Mistake, Position, RuleFileErrors};
 pub use handle::Risk;
 pub use list_decisions::{
     DecisionCursor, DecisionFilter, StoredDecision, find_decision, list_decisions,
 };
+pub use open_review::{NewReview, open_review, rules_wanting_review};
 pub use review::{
-    Approval, CLAIM_SECONDS, NewReview, ReviewDecision, ReviewError, ReviewKind, ReviewPolicy,
-    ReviewRow, ReviewState, ReviewStateKind, ReviewStatus, open_review, rules_wanting_review,
+    Approval, CLAIM_SECONDS, ReviewDecision, ReviewError, ReviewKind, ReviewPolicy, ReviewRow,
+    ReviewState, ReviewStateKind, ReviewStatus,
 };
 pub use review_store::{ClaimDueReviews, ReviewFilter, Reviews, find_review, list_reviews};
 pub(crate) use review_store::{REVIEW_COLUMNS, read_review};

@@ -7,7 +7,7 @@
 
 use sqlx::{FromRow, MySqlConnection};
 
-use super::{RuleSet, rules_file::hash_of};
+use super::RuleSet;
 use crate::{
     audit::{self, Actor, AuditAction},
     db::{Db, DbError, Tx, Work},
@@ -34,7 +34,7 @@ impl Work for StoreRuleSet {
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<u32, DbError> {
-        let hash = hash_of(&self.text);
+        let hash = RuleSet::hash_of(&self.text);
         // Looked for first, because an insert that is ignored uses up a number too.
         let mut number = find_number(tx, &hash).await?;
         if number.is_none() {
@@ -119,7 +119,7 @@ pub async fn find_rule_set(
     let Some((text, hash)) = found else {
         return Ok(None);
     };
-    if hash_of(&text).as_slice() != hash {
+    if RuleSet::hash_of(&text).as_slice() != hash {
         return Err(DbError::Inconsistent(
             "a stored rule set that was changed afterwards",
         ));

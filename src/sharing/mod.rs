@@ -125,6 +125,7 @@ mod find;
 #[cfg(test)]
 mod money_model_tests;
 mod receiver;
+mod retry;
 mod rule;
 mod share;
 mod start;
@@ -143,8 +144,9 @@ pub use channel::{
 };
 pub use due::{Due, claim_dues, note_paid};
 pub use error::SharingError;
-pub use find::{SharingView, find_sharing, list_sharings, retry_sharing, sharing_causes};
+pub use find::{SharingView, find_sharing, list_sharings, sharing_causes};
 pub use receiver::{Receiver, ReceiverForm, ReceiverState, list_receivers};
+pub use retry::retry_sharing;
 pub use rule::{NewSharingRule, RULE_PARTS_MAX, RulePart, SharingRule, find_rule, set_rule};
 pub use share::{
     Part, PartReturn, PartState, PaymentShare, ReturnState, ShareState, ShareStateKind,

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 
 use sqlx::FromRow;
 
-use super::relay::{GAP, PARKED_MAX, RELAY, lock_position, move_position, project_one};
+use super::{
+    project_events::{project, unpack},
+    relay_position::{GAP, RELAY, lock_position, move_position},
+};
 use crate::{
     db::{Db, DbError, Tx, Work, with_read_timeout},
     deliveries::SettingsCache,
@@ -13,6 +16,9 @@ use crate::{
     payments::{self, ExceptionKind},
     primitives::{CommitterId, TenantId, Timestamp},
 };
+
+/// Commits of one committer that are parked at most.
+const PARKED_MAX: i64 = 100;
 
 /// One that is parked.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -63,18 +69,6 @@ pub(super) fn is_of_a_commit(error: &DbError) -> bool {
         | DbError::ClockOff
         | DbError::Migrate(_) => false,
     }
-}
-
-/// The number after the one where the relay stands.
-pub(super) async fn next_seq(db: &Db, committer: CommitterId) -> Result<i64, DbError> {
-    let position: Option<i64> = sqlx::query_scalar(
-        "/* relay.position */ SELECT seq FROM relay_positions WHERE relay = ? AND committer = ?",
-    )
-    .bind(RELAY)
-    .bind(committer)
-    .fetch_optional(db.pool())
-    .await?;
-    Ok(position.unwrap_or(0).saturating_add(1))
 }
 
 /// Moves the relay past a commit, and keeps its name.
@@ -281,7 +275,7 @@ impl Work for Unpark {
         }
         let commit = read_commit(tx, self.committer, self.seq).await?;
         let (events, at) = commit.ok_or(DbError::Inconsistent("a parked commit is gone"))?;
-        project_one(tx, &self.settings, &events, at).await?;
+        project(tx, &self.settings, &unpack(&events, at)?).await?;
         sqlx::query(
             "/* relay.unpark */ DELETE FROM relay_parked WHERE relay = ? AND committer = ? AND seq = ?",
         )

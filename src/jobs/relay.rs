@@ -14,7 +14,7 @@
 //! why; an open exception for each tenant of which it tells; an error in the log; the gauge
 //! `relay_parked`), in the transaction that moves the position past it, and the relay goes on. What
 //! cannot be projected because of the database (no answer, no right, no space) is nobody's fault
-//! and is not parked; neither is anything more once [`PARKED_MAX`] commits of one committer are,
+//! and is not parked; neither is anything more once [`PARKED_MAX`](parked::PARKED_MAX) commits of one committer are,
 //! since then something else is wrong.
 //!
 //! Nothing waits behind a parked commit but what is its own: of the orders in it the lines of
@@ -30,15 +30,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     parked,
+    project_events::{project, unpack},
+    relay_position::{GAP, RELAY, lock_position, move_position, next_seq},
     runner::{Job, Rest},
 };
 use crate::{
     db::{Db, DbError, Tx, Work, with_read_timeout},
-    deliveries::{self, DeliveryCause, SettingsCache},
-    outbox::{self, CommittedEvent, Event},
-    payments, points,
-    primitives::{CommitterId, OrderId, Timestamp},
-    sharing,
+    deliveries::SettingsCache,
+    primitives::{CommitterId, Timestamp},
 };
 
 /// How often the relay looks for commits. What came meanwhile is one transaction: at every commit's
@@ -64,12 +63,8 @@ impl Job for Relay {
     }
 }
 
-/// The name under which the position is kept.
-pub(super) const RELAY: &str = "orders";
 /// Commits that one transaction reads at most.
 const COMMITS_MAX: u32 = 16;
-/// Commits of one committer that are parked at most.
-pub(super) const PARKED_MAX: i64 = 100;
 
 /// The committers with commits that were not read.
 async fn behind(db: &Db) -> Result<Vec<(u32,)>, DbError> {
@@ -120,7 +115,7 @@ async fn project_next(
         Err(error) => return Err(error),
     }
     // One of them cannot be projected: one by one, until it is met.
-    let first = with_read_timeout("the relay's position", parked::next_seq(db, committer)).await?;
+    let first = with_read_timeout("the relay's position", next_seq(db, committer)).await?;
     for seq in first..first.saturating_add(i64::from(COMMITS_MAX)) {
         match db.run(read(Some(seq))).await {
             Ok(0) => break, // another process has read it, or there is none
@@ -192,78 +187,4 @@ impl Work for ProjectCommits {
         metrics::counter!("relay_commits_total").increment(read);
         Ok(read)
     }
-}
-
-/// Where a relay that finds a number missing stops.
-pub(super) const GAP: &str = "a gap in the commits";
-
-/// None when another process is at it.
-pub(super) async fn lock_position(
-    tx: &mut Tx,
-    committer: CommitterId,
-) -> Result<Option<i64>, DbError> {
-    let lock = "/* relay.lock */ SELECT seq FROM relay_positions WHERE relay = ? AND committer = ? FOR UPDATE SKIP LOCKED";
-    let position = sqlx::query_scalar(lock)
-        .bind(RELAY)
-        .bind(committer)
-        .fetch_optional(tx.conn())
-        .await?;
-    if position.is_some() {
-        return Ok(position);
-    }
-    let made = sqlx::query("/* relay.start */ INSERT IGNORE INTO relay_positions (relay, committer, seq) VALUES (?, ?, 0)")
-        .bind(RELAY)
-        .bind(committer)
-        .execute(tx.conn())
-        .await?;
-    Ok((made.rows_affected() == 1).then_some(0))
-}
-
-pub(super) async fn move_position(
-    tx: &mut Tx,
-    committer: CommitterId,
-    seq: i64,
-) -> Result<(), DbError> {
-    sqlx::query(
-        "/* relay.move */ UPDATE relay_positions SET seq = ? WHERE relay = ? AND committer = ?",
-    )
-    .bind(seq)
-    .bind(RELAY)
-    .bind(committer)
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-/// Writes what the events of one commit tell.
-pub(super) async fn project_one(
-    tx: &mut Tx,
-    settings: &SettingsCache,
-    events: &[u8],
-    at: Timestamp,
-) -> Result<(), DbError> {
-    project(tx, settings, &unpack(events, at)?).await
-}
-
-/// Of one commit.
-fn unpack(events: &[u8], at: Timestamp) -> Result<Vec<CommittedEvent>, DbError> {
-    let events = outbox::unpack(events).map_err(|_| DbError::Inconsistent("unreadable events"))?;
-    let events = events.into_iter();
-    Ok(events.map(|event| CommittedEvent { at, event }).collect())
-}
-
-/// Writes what events tell; the position is for the caller to move.
-async fn project(
-    tx: &mut Tx,
-    settings: &SettingsCache,
-    events: &[CommittedEvent],
-) -> Result<(), DbError> {
-    let all = || events.iter().map(|committed| &committed.event);
-    let due: Vec<DeliveryCause> = all().filter_map(DeliveryCause::of).collect();
-    deliveries::plan(tx, settings, &due).await?;
-    let settled = all().filter_map(Event::settled);
-    let paid: Vec<OrderId> = settled.map(|settled| settled.order).collect();
-    sharing::note_paid(tx, &paid).await?;
-    payments::project_payments(tx, events).await?;
-    points::project_points(tx, events).await
 }

@@ -7,10 +7,10 @@ use sqlx::MySqlConnection;
 use super::{
     Invariant, Progress, Report,
     caps::DayCount,
-    entries::Sums,
     lots::{DeletedLots, LotReplay},
     pages::{Accounts, ByAccount, Cursor, Holds, Lots},
     rules::Rules,
+    sums::Sums,
 };
 use crate::{
     db::DbError,

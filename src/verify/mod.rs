@@ -55,6 +55,7 @@ mod sharing;
 mod sharing_pages;
 mod staff_refunds;
 mod states;
+mod sums;
 
 use sqlx::{Executor as _, mysql::MySqlConnectOptions};
 

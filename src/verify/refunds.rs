@@ -31,8 +31,8 @@ use sqlx::MySqlConnection;
 use super::{
     Invariant, Progress, Report,
     arrivals::Arrivals,
-    entries::Sums,
     pages::{Cursor, OrderOfRefund, RefundItem, RefundSteps, Refunds},
+    sums::Sums,
 };
 use crate::{
     db::DbError,

@@ -37,13 +37,13 @@ use sqlx::MySqlConnection;
 
 use super::{
     Invariant, Progress, Report,
-    entries::Sums,
     pages::{Cursor, Paged},
     refunds::{Leg, in_transit},
     sharing_pages::{
         LatePart, LateParts, PartItem, Parts, PartsBySharing, ReturnItem, Returns,
         ReturnsBySharing, ShareItem, Shares,
     },
+    sums::Sums,
 };
 use crate::{
     db::DbError,

@@ -8,12 +8,13 @@ use super::{
     ChangeReason, Order, OrderState, PayMethod, PaymentError, Payments, RefundSums,
     booking::put_order,
     create::{AMOUNT_MAX, AMOUNT_MIN, description, prepay_id_for, review, sharing},
-    risk_checks::evaluate_collection,
+    risk_checks::evaluate,
     store::Orders,
 };
 use crate::{
     audit::{self, Actor, AuditAction},
     db::{Cx, DbError, Operation, Wanted, WorkingSet},
+    facts::{Facts, Stage},
     idempotency::{Claim, KeyUse},
     primitives::{Lane, MerchantId, Money, OrderId, Secret, TenantId},
     risk::{Action as RiskAction, Evaluation, Stop},
@@ -70,7 +71,8 @@ pub async fn collect_payment(
     let merchant = merchant.ok_or(PaymentError::MerchantNotActive)?;
     let policy = payments.policies.current(request.tenant).await?;
     let channel = payments.channels.of(request.tenant);
-    let evaluation = evaluate_collection(payments, &request).await?;
+    let facts = async { Ok(Some(facts_for_risk(payments, &request))) };
+    let evaluation = evaluate(payments, &request.claim, facts).await?;
     let operation = CreateNativeOrder {
         merchant,
         evaluation: evaluation.clone(),
@@ -92,6 +94,16 @@ pub async fn collect_payment(
     let order = *shown.order;
     let (order, code_url) = prepay_id_for(payments, &*channel, (order, shown.is_new), None).await?;
     Ok(NativePayment { order, code_url })
+}
+
+/// What risk is to know of a request. It is the merchant's activity: nobody knows yet who will pay.
+/// Where the till stands is not said, or all payments of a busy till would count as one address's.
+fn facts_for_risk(payments: &Payments, request: &CollectPayment) -> Facts {
+    Facts {
+        merchant: Some(request.merchant),
+        amount: Some(request.amount),
+        ..Facts::new(Stage::PaymentCreate, request.tenant, payments.db.now())
+    }
 }
 
 #[derive(Debug)]

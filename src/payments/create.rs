@@ -7,12 +7,12 @@ use super::{
     booking::put_order,
     channel::{is_code_url, is_plain},
     query_problem::note_query_result,
-    risk_checks::evaluate_creation,
+    risk_checks::evaluate_challengeable,
     store::{CodeKey, Codes, Orders},
 };
 use crate::{
-    db::{Cx, Operation, Wanted, WorkingSet},
-    facts::Origin,
+    db::{Cx, DbError, Operation, Wanted, WorkingSet},
+    facts::{Facts, Origin, Stage},
     idempotency::{Claim, KeyUse, first_half},
     primitives::{CustomerId, Lane, MerchantId, Money, OrderId, Secret, TenantId, Timestamp},
     risk::{Action, Evaluation, Stop},
@@ -58,7 +58,8 @@ pub async fn create_payment(
     let channel = payments.channels.of(request.tenant);
     let policy = payments.policies.current(request.tenant).await?;
     let seconds = i64::from(policy.terms.order_minutes) * 60;
-    let evaluation = evaluate_creation(payments, &request).await?;
+    let facts = facts_for_risk(payments, &request);
+    let evaluation = evaluate_challengeable(payments, &claim_of(&request), facts).await?;
     let operation = CreateOrder::new(&request, seconds, evaluation.clone());
     let db = payments.db.clone();
     let done = async move { db.submit(operation).await };
@@ -85,6 +86,33 @@ pub async fn create_payment(
         merchant_name,
         pay,
     })
+}
+
+/// What risk is to know of a request. None when it would be refused anyway.
+async fn facts_for_risk(
+    payments: &Payments,
+    request: &CreatePayment,
+) -> Result<Option<Facts>, DbError> {
+    let code = payments.merchants.owner_of(&request.code).await?;
+    let Some(code) = code.filter(|code| code.tenant == request.tenant) else {
+        return Ok(None);
+    };
+    // An amount that nobody could pay must not reach the sums of the merchant.
+    let Ok(amount) = amount_to_pay(code.amount, request.amount) else {
+        return Ok(None);
+    };
+    let own_merchant = payments
+        .merchants
+        .employs(code.merchant, request.customer)
+        .await?;
+    Ok(Some(Facts {
+        customer: Some(request.customer),
+        merchant: Some(code.merchant),
+        amount: Some(amount),
+        origin: request.origin.clone(),
+        own_merchant,
+        ..Facts::new(Stage::PaymentCreate, request.tenant, payments.db.now())
+    }))
 }
 
 const fn is_created(created: &CreateOutcome) -> bool {
@@ -206,7 +234,7 @@ enum CreateOutcome {
 
 /// The key under which the request is stored, with what distinguishes it from another under that
 /// key.
-pub(super) fn claim_of(request: &CreatePayment) -> Claim {
+fn claim_of(request: &CreatePayment) -> Claim {
     let scope = [
         &request.tenant.0.to_be_bytes(),
         request.customer.bytes().as_slice(),
@@ -343,10 +371,7 @@ pub(super) fn review(evaluation: &Evaluation) -> PointsReview {
     }
 }
 
-pub(super) fn amount_to_pay(
-    fixed: Option<Money>,
-    said: Option<Money>,
-) -> Result<Money, PaymentError> {
+fn amount_to_pay(fixed: Option<Money>, said: Option<Money>) -> Result<Money, PaymentError> {
     match (fixed, said) {
         (Some(expected), Some(said)) if said != expected => {
             Err(PaymentError::AmountNotAllowed { expected })

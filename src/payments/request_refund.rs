@@ -16,15 +16,17 @@ use super::{
     BookingError, ChangeReason, Order, OrderSharing, Payments, PointsBack, PolicyTerms, Progress,
     Refund, RefundError, RefundOrigin, RefundState, TimeScale,
     booking::{book_refund, put_order, put_refund, shortfall, would_have_expired},
+    list,
     refund::points_to_give_back,
     refund_rows::want_order_and_points,
     reviews::withhold,
-    risk_checks::evaluate_refund,
+    risk_checks::evaluate,
     store::{Orders, Refunds, StaffRefundDay, StaffRefunds},
 };
 use crate::{
     audit::{self, Actor, AuditAction},
-    db::{Cx, Operation, Wanted, WorkingSet},
+    db::{Cx, DbError, Operation, Wanted, WorkingSet},
+    facts::{Facts, Stage},
     idempotency::{Claim, KeyUse},
     merchants,
     payments::{Attempts, PointsReview},
@@ -121,7 +123,8 @@ pub async fn request_refund(
     }
     check_merchant(payments, request.tenant, &request.by).await?;
     let policy = payments.policies.current(request.tenant).await?;
-    let evaluation = evaluate_refund(payments, &request).await?;
+    let facts = facts_for_risk(payments, &request);
+    let evaluation = evaluate(payments, &request.claim, facts).await?;
     let operation = CreateRefund {
         request,
         evaluation: evaluation.clone(),
@@ -135,6 +138,32 @@ pub async fn request_refund(
         .run_and_conclude(done, Result::is_ok);
     let asked = run_and_conclude.await??;
     Ok(super::submit_if_new(payments, *asked.refund, asked.is_new).await)
+}
+
+/// What risk is to know of a request: the activity of the merchant, about the customer of the order.
+/// Where the merchant's clerk sits says nothing of the customer and is left out. None when there is
+/// no such order for whoever asks.
+async fn facts_for_risk(
+    payments: &Payments,
+    request: &RequestRefund,
+) -> Result<Option<Facts>, DbError> {
+    let found = list::find_order(&payments.db, request.tenant, request.order).await?;
+    let order = found.map(|found| found.order);
+    let Some(order) = order.filter(|order| request.concerns(order)) else {
+        return Ok(None);
+    };
+    let own_merchant = match order.customer {
+        Some(customer) => payments.merchants.employs(order.merchant, customer).await?,
+        None => false,
+    };
+    let amount = request.amount.unwrap_or_else(|| order.refundable());
+    Ok(Some(Facts {
+        customer: order.customer,
+        merchant: Some(order.merchant),
+        amount: Some(amount.min(order.amount)),
+        own_merchant,
+        ..Facts::new(Stage::Refund, order.tenant, payments.db.now())
+    }))
 }
 
 /// A refund, and whether it is what this request has made of it. False when the key did it before.
@@ -193,7 +222,7 @@ fn key_reused(set: &WorkingSet, known: Id, role: RefundRole) -> RefundError {
 
 impl RequestRefund {
     /// Whether this is the order, and whoever asks may see it.
-    pub(super) fn concerns(&self, order: &Order) -> bool {
+    fn concerns(&self, order: &Order) -> bool {
         order.tenant == self.tenant && self.by.role.may_see(order.merchant)
     }
 }

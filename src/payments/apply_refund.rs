@@ -29,16 +29,17 @@
 
 use super::{
     BookingError, CallbackOutcome, ChangeReason, ChannelRefund, ExceptionKind, Order, Payments,
-    Refund, RefundNotice, RefundOrigin, RefundState, RefundStateKind, RefundStatus, TimeScale,
+    Refund, RefundOrigin, RefundState, RefundStateKind, RefundStatus,
     booking::{
         book_refund_arrived, book_refund_undone, book_refunded_elsewhere, put_exception, put_order,
         put_refund,
     },
-    channel::{is_plain, short_reason},
+    channel::short_reason,
     foreign_refund::is_after_all,
     plausible::{Plausible, plausible},
     refund::pause_seconds,
     refund_rows::{want_budget_of, want_order_and_points, want_outcome},
+    refund_update::{ApplyRefund, RefundUpdate, RefundUpdateOutcome},
     reviews::{refund_arrived, refund_failed},
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, ForeignRefunds, Orders, Refunds},
     stuck::raise_if_stuck,
@@ -47,69 +48,14 @@ use super::{
 use crate::{
     audit::Actor,
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
-    primitives::{Id, Lane, OrderId, RefundId, RefundNo, TenantId, Timestamp},
+    primitives::{Lane, Timestamp},
 };
 
 /// What is noted of the first *absent* after an attempt without an answer.
 pub(super) const ABSENT_ONCE: &str = "absent_once";
 
-/// What is known after a call, a query or a callback.
-#[derive(Debug, Clone)]
-pub(super) enum RefundUpdate {
-    /// WeChat's status, verified.
-    Channel(ChannelRefund),
-    /// WeChat refuses it and does not have it; said of the refund at version `seen`. `unsure` when
-    /// somebody may have called before and noted nothing.
-    Refused {
-        code: String,
-        message: String,
-        seen: u32,
-        unsure: bool,
-    },
-    /// Not now: a code, and its details. `unsure` when WeChat may have it.
-    Later {
-        problem: String,
-        detail: String,
-        unsure: bool,
-    },
-}
-
-/// What became of an update.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RefundUpdateOutcome {
-    /// Noted, now.
-    Now(Box<Refund>),
-    /// It was known before.
-    Before,
-    /// It is of an order that is not paid here: nothing was changed. Ask about the order, and say
-    /// it again.
-    Unpaid(OrderId),
-    /// It is wrong: nothing was booked. The code is stable.
-    Rejected(&'static str),
-}
-
 /// The unique key on WeChat's number of a refund.
 const NUMBER_KEY: &str = "refunds_wechat";
-
-/// Records what is known of a refund.
-#[derive(Debug, Clone)]
-pub(super) struct ApplyRefund {
-    pub(super) tenant: TenantId,
-    pub(super) refund: Option<RefundId>,
-    pub(super) update: RefundUpdate,
-    /// For an answer: the version of the refund that was asked about. What is said on the way is of
-    /// that moment; a callback comes when it comes.
-    pub(super) seen: Option<u32>,
-    /// Who stated it: `wechat`, or the person on whose request WeChat was called.
-    pub(super) by: Actor,
-    /// The callback as received, with what it said.
-    pub(super) callback: Option<(Id, bytes::Bytes, RefundNotice)>,
-    /// Whether a person stated its number: an action of theirs, whatever becomes of it.
-    pub(super) stated: bool,
-    /// Our merchant number, to which a callback must be addressed.
-    pub(super) our_mchid: String,
-    pub(super) time_scale: TimeScale,
-}
 
 /// Submits the word; what the books refuse is a broken book, and pages somebody.
 pub(super) async fn apply(
@@ -136,109 +82,7 @@ pub(super) async fn apply(
     })
 }
 
-/// A callback about a refund.
-pub(super) fn of_callback(
-    tenant: TenantId,
-    notice: RefundNotice,
-    callback: (Id, bytes::Bytes),
-    our_mchid: String,
-    time_scale: TimeScale,
-) -> ApplyRefund {
-    let number = notice.refund.out_refund_no.parse::<RefundNo>();
-    ApplyRefund {
-        tenant,
-        refund: number.ok().map(RefundNo::id),
-        update: RefundUpdate::Channel(notice.refund.clone()),
-        seen: None,
-        by: Actor::new("wechat"),
-        callback: Some((callback.0, callback.1, notice)),
-        stated: false,
-        our_mchid,
-        time_scale,
-    }
-}
-
 impl ApplyRefund {
-    /// An update that came as an answer, and not by a callback.
-    pub(super) fn answer(
-        (tenant, refund): (TenantId, Option<RefundId>),
-        update: RefundUpdate,
-        by: Actor,
-        time_scale: TimeScale,
-    ) -> Self {
-        Self {
-            tenant,
-            refund,
-            update,
-            seen: None,
-            by,
-            callback: None,
-            stated: false,
-            our_mchid: String::new(),
-            time_scale,
-        }
-    }
-
-    /// What a callback says that cannot be of this order, whoever made the refund.
-    pub(super) fn notice_mismatch(&self, order: &Order) -> Option<&'static str> {
-        let (_, _, notice) = self.callback.as_ref()?;
-        if notice.sp_mchid != self.our_mchid {
-            return Some("wrong_account");
-        }
-        if notice.sub_mchid != order.sub_mchid {
-            return Some("wrong_merchant");
-        }
-        None
-    }
-
-    /// Everything that the refund and its order can tell of WeChat's status.
-    pub(super) fn mismatch(
-        &self,
-        refund: Option<&Refund>,
-        order: Option<&Order>,
-    ) -> Option<&'static str> {
-        let refund = refund.filter(|refund| refund.tenant == self.tenant);
-        let (Some(refund), Some(order)) = (refund, order) else {
-            return Some("unknown_refund");
-        };
-        if !refund.state.kind().is_booked() {
-            return Some("refund_not_sent");
-        }
-        if let Some(reason) = self.notice_mismatch(order) {
-            return Some(reason);
-        }
-        if let Some((_, _, notice)) = &self.callback {
-            let paid_by = order
-                .state
-                .payment()
-                .map(|paid| &paid.wechat_transaction_id);
-            if paid_by != Some(&notice.wechat_transaction_id) {
-                return Some("wrong_transaction");
-            }
-        }
-        let RefundUpdate::Channel(said) = &self.update else {
-            return None;
-        };
-        if said.out_refund_no != refund.out_refund_no() {
-            return Some("unknown_refund");
-        }
-        if said.out_trade_no != order.no().to_string() {
-            return Some("wrong_order");
-        }
-        if said.amount != refund.amount || said.total != order.amount {
-            return Some("wrong_amount");
-        }
-        if !is_plain(&said.wechat_refund_id, 32)
-            || refund
-                .wechat_refund_id
-                .as_ref()
-                .is_some_and(|known| *known != said.wechat_refund_id)
-        {
-            return Some("strange_refund_id");
-        }
-        None
-    }
-
     /// The refund that goes by its number here, or that a job asks about.
     fn own<'s>(&self, set: &'s WorkingSet) -> Option<&'s Refund> {
         let refund = self.refund.and_then(|id| set.get::<Refunds>(id));
@@ -770,14 +614,47 @@ impl ApplyRefund {
         }
         self.apply_foreign_status(set, cx, order, None, said)
     }
+
+    /// Hears of a refund that was not made here, or had ended here (`own`), for the first time or
+    /// again. The order is paid.
+    fn apply_foreign_status(
+        &self,
+        set: &mut WorkingSet,
+        cx: &mut Cx<'_>,
+        order: &Order,
+        own: Option<&Refund>,
+        said: &ChannelRefund,
+    ) -> Result<RefundUpdateOutcome, BookingError> {
+        let key = ForeignRefunds::key_of(self.tenant, &said.out_refund_no);
+        if let Some(row) = set.get::<ForeignRefunds>(key).copied() {
+            let known = set.get::<Refunds>(row.refund).cloned();
+            let known =
+                known.ok_or_else(|| cx.inconsistent("a number of a refund that is not there"))?;
+            if let Some(reason) = self.mismatch(Some(&known), Some(order)) {
+                self.reject(set, cx, reason, (Some(order), Some(&known)));
+                return Ok(RefundUpdateOutcome::Rejected(reason));
+            }
+            return self.apply_channel_status(set, cx, order, &known, said);
+        }
+        let Some((counted, refund)) = self.add_foreign(set, cx, order, own, said)? else {
+            // Nothing has moved by it, and nothing will.
+            if said.status == RefundStatus::Closed {
+                self.store_callback(set, cx, CallbackOutcome::Duplicate, None);
+                return Ok(RefundUpdateOutcome::Before);
+            }
+            self.reject(set, cx, "refund_over_paid", (Some(order), None));
+            return Ok(RefundUpdateOutcome::Rejected("refund_over_paid"));
+        };
+        self.apply_channel_status(set, cx, &counted, &refund, said)
+    }
 }
 
 /// The operation by itself, for tests that need no database: what WeChat says of a refund, or that
 /// it refuses the one of this version and has nothing of it.
 #[cfg(test)]
 pub(crate) fn refund_update_operation(
-    tenant: TenantId,
-    refund: Option<RefundId>,
+    tenant: crate::primitives::TenantId,
+    refund: Option<crate::primitives::RefundId>,
     said: Result<ChannelRefund, u32>,
 ) -> impl Operation<Reply = RefundUpdateOutcome, Refusal = BookingError> {
     let update = match said {
@@ -790,5 +667,5 @@ pub(crate) fn refund_update_operation(
         },
     };
     let by = Actor::new("wechat");
-    ApplyRefund::answer((tenant, refund), update, by, TimeScale::default())
+    ApplyRefund::answer((tenant, refund), update, by, super::TimeScale::default())
 }

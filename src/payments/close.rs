@@ -16,9 +16,13 @@
 //! before, the money comes to light as a late payment.
 
 use super::{
-    Applied, ChangeReason, ChannelOrder, ChannelOutcome, ExceptionKind, Order, PaidNotice,
-    PaymentError, Payments, RefusalKind, SettleOutcome, booking::put_order,
-    exception::exceptions_of, list, query_problem::note_order_answer, settle::settle,
+    Applied, ChangeReason, ChannelOutcome, ExceptionKind, Order, PaymentError, Payments,
+    RefusalKind,
+    booking::put_order,
+    exception::exceptions_of,
+    list::get_order,
+    query_order::{OrderQuery, query_order},
+    query_problem::note_order_answer,
     store::Orders,
 };
 use crate::{
@@ -58,7 +62,7 @@ pub(super) async fn close(
     order: OrderId,
     by: CloseBy,
 ) -> Result<Order, PaymentError> {
-    let known = get_order(payments, tenant, order).await?;
+    let known = get_order(&payments.db, tenant, order).await?;
     if !known.is_open() {
         return Ok(known);
     }
@@ -75,7 +79,7 @@ pub(super) async fn close(
         found => found?,
     };
     match found {
-        OrderQuery::Settled => return get_order(payments, tenant, order).await,
+        OrderQuery::Settled => return get_order(&payments.db, tenant, order).await,
         OrderQuery::Closed => {
             return close_locally(payments, &known, ChangeReason::ClosedAtWechat, None).await;
         }
@@ -89,7 +93,7 @@ pub(super) async fn close(
             RefusalKind::Closed | RefusalKind::Absent => {}
             RefusalKind::AlreadyPaid => {
                 return match query_order(payments, &known).await? {
-                    OrderQuery::Settled => get_order(payments, tenant, order).await,
+                    OrderQuery::Settled => get_order(&payments.db, tenant, order).await,
                     OrderQuery::Closed | OrderQuery::Open => Err(PaymentError::ChannelUnknown(
                         "it calls the order paid, and not paid when it is asked".to_owned(),
                     )),
@@ -120,50 +124,6 @@ async fn may_close_unconfirmed(payments: &Payments, order: &Order) -> Result<boo
     let exceptions = exceptions_of(&payments.db, order.id).await?;
     let stuck = ExceptionKind::OrderStuck.name();
     Ok(exceptions.iter().any(|exception| exception.kind == stuck))
-}
-
-/// What a query found, after it was acted upon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OrderQuery {
-    Settled,
-    /// At WeChat, not here.
-    Closed,
-    Open,
-}
-
-/// Asks WeChat, and settles what it says through the same operation as a callback would.
-pub(super) async fn query_order(
-    payments: &Payments,
-    order: &Order,
-) -> Result<OrderQuery, PaymentError> {
-    let channel = payments.channels.of(order.tenant);
-    let answer: (PaidNotice, bool) = match channel.query(order.no(), &order.sub_mchid).await {
-        ChannelOutcome::Done(ChannelOrder::Paid { notice, refunded }) => (notice, refunded),
-        ChannelOutcome::Done(ChannelOrder::NotPaid(_) | ChannelOrder::Absent) => {
-            return Ok(OrderQuery::Open);
-        }
-        ChannelOutcome::Done(ChannelOrder::Closed) => return Ok(OrderQuery::Closed),
-        ChannelOutcome::Refused(refusal) => return Err(PaymentError::ChannelRefused(refusal.code)),
-        ChannelOutcome::Unknown(reason) => return Err(PaymentError::ChannelUnknown(reason)),
-    };
-    match settle(payments, order.tenant, answer, None).await? {
-        SettleOutcome::Now { .. } | SettleOutcome::Before | SettleOutcome::PayerNeeded => {
-            Ok(OrderQuery::Settled)
-        }
-        SettleOutcome::Rejected(reason) => {
-            tracing::error!(order.no = %order.no(), reason, "WeChat's answer to a query is wrong: {reason}");
-            Err(PaymentError::AnswerMismatch(reason))
-        }
-    }
-}
-
-pub(super) async fn get_order(
-    payments: &Payments,
-    tenant: TenantId,
-    order: OrderId,
-) -> Result<Order, PaymentError> {
-    let found = list::find_order(&payments.db, tenant, order).await?;
-    Ok(found.ok_or(PaymentError::OrderNotFound)?.order)
 }
 
 /// Closed here, whatever for. An order that was paid in the meantime stays paid.

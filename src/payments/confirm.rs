@@ -3,7 +3,9 @@
 
 use super::{
     ChangeReason, Order, PaymentError, Payments,
-    close::{OrderQuery, close_locally, get_order, query_order},
+    close::close_locally,
+    list::get_order,
+    query_order::{OrderQuery, query_order},
     query_problem::note_order_answer,
 };
 use crate::primitives::{OrderId, TenantId};
@@ -15,7 +17,7 @@ pub async fn confirm(
     tenant: TenantId,
     order: OrderId,
 ) -> Result<Order, PaymentError> {
-    let known = get_order(payments, tenant, order).await?;
+    let known = get_order(&payments.db, tenant, order).await?;
     if known.state.kind().is_paid() {
         return Ok(known);
     }
@@ -29,14 +31,14 @@ pub async fn confirm_for_operator(
     tenant: TenantId,
     order: OrderId,
 ) -> Result<Order, PaymentError> {
-    let known = get_order(payments, tenant, order).await?;
+    let known = get_order(&payments.db, tenant, order).await?;
     ask_about(payments, known).await
 }
 
 async fn ask_about(payments: &Payments, known: Order) -> Result<Order, PaymentError> {
     let (tenant, order) = (known.tenant, known.id);
     let found = match query_order(payments, &known).await {
-        Ok(OrderQuery::Settled) => get_order(payments, tenant, order).await,
+        Ok(OrderQuery::Settled) => get_order(&payments.db, tenant, order).await,
         Ok(OrderQuery::Closed) if known.is_open() => {
             close_locally(payments, &known, ChangeReason::ClosedAtWechat, None).await
         }

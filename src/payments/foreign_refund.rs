@@ -38,10 +38,10 @@
 //!   payment is settled, since it was made; the order is marked (`refund_unknown`), so that nothing
 //!   more is refunded or shared; its points wait for a review, which a time-out voids; an exception
 //!   says so. The number becomes known by a notice of that refund, or by a person who looks it up
-//!   (on the merchant platform, in the bill) and states it ([`note_foreign_refund`]). The order is
-//!   queried when something hints at a foreign refund ([`look_for_others`]): WeChat refuses a
-//!   refund of ours, or lets less be shared than the books have. Nobody types in an amount: WeChat
-//!   is queried under the number, and its verified answer is booked.
+//!   (on the merchant platform, in the bill) and states it (`note_foreign_refund.rs`). The order is
+//!   queried when something hints at a foreign refund (`look_for_others` in `query_order.rs`):
+//!   WeChat refuses a refund of ours, or lets less be shared than the books have. Nobody types in an
+//!   amount: WeChat is queried under the number, and its verified answer is booked.
 //! - **By a contradiction**: WeChat has, or has made, a refund of ours that is *failed*,
 //!   *withdrawn* or *closed* here. That row stays as it is, since its money and points went back
 //!   and may have been used. What WeChat did is a new row ([`RefundOrigin::AfterAll`]) under the
@@ -68,134 +68,23 @@
 //! audit log, and is repeated by the person.
 
 use super::{
-    BookingError, CallbackOutcome, ChangeReason, ChannelOutcome, ChannelRefund, ExceptionKind,
-    Order, Payments, PointsBack, Progress, Refund, RefundError, RefundOrigin, RefundState,
-    RefundStateKind, RefundStatus, RefusalKind,
-    apply_refund::{ApplyRefund, RefundUpdate, RefundUpdateOutcome, apply},
+    Attempts, BookingError, ChangeReason, ChannelRefund, ExceptionKind, Order, OrderSharing,
+    PointsBack, PointsReview, Progress, Refund, RefundOrigin, RefundState, RefundStateKind,
+    RefundStatus,
     booking::{put_exception, put_order, put_refund},
-    channel::{is_out_refund_no, is_plain},
-    close::{OrderQuery, get_order, query_order},
-    find::find_by_number,
     refund::points_to_give_back,
+    refund_update::{ApplyRefund, RefundUpdate},
     reviews::withhold,
-    store::{AlarmRow, Alarms, ForeignNumberKnown, ForeignRefunds, ForeignRow, Refunds},
+    store::{AlarmRow, Alarms, ForeignNumberKnown, ForeignRefunds, ForeignRow},
 };
 use crate::{
     audit::{self, Actor, AuditAction},
-    db::{Cx, DbError, WorkingSet},
-    payments::{Attempts, OrderSharing, PointsReview},
-    primitives::{Money, OrderId, OrderNo, Points, RefundId, RefundNo, TenantId},
+    db::{Cx, WorkingSet},
+    primitives::{Money, Points, RefundId},
 };
 
 /// Shown to the customer: whoever made it told us no reason.
 const REASON: &str = "商户退款";
-
-/// A person says under which number somebody else refunded an order.
-#[derive(Debug, Clone)]
-pub struct NoteForeignRefund {
-    pub tenant: TenantId,
-    pub order: OrderId,
-    /// As the merchant platform and the bill show it: 商户退款单号.
-    pub out_refund_no: String,
-    pub by: Actor,
-}
-
-/// Asks WeChat about a refund that was made elsewhere, and books what it says. Stating a number
-/// twice changes nothing; so does that of a refund of ours.
-pub async fn note_foreign_refund(
-    payments: &Payments,
-    statement: NoteForeignRefund,
-) -> Result<Refund, RefundError> {
-    let NoteForeignRefund {
-        tenant,
-        order,
-        out_refund_no,
-        by,
-    } = statement;
-    if !is_out_refund_no(&out_refund_no) {
-        return Err(RefundError::BadNumber);
-    }
-    let known = super::list::find_order(&payments.db, tenant, order).await?;
-    let known = known.ok_or(RefundError::OrderNotFound)?.order;
-    if !known.state.kind().is_paid() {
-        return Err(RefundError::NotPaid);
-    }
-    let channel = payments.channels.of(tenant);
-    let said = channel
-        .query_refund_of(&out_refund_no, &known.sub_mchid)
-        .await;
-    let said = match said {
-        ChannelOutcome::Done(said) if said.out_trade_no == known.no().to_string() => said,
-        // Of another order of the merchant: for whoever looks at this one there is none.
-        ChannelOutcome::Done(_) => return Err(RefundError::NotFound),
-        ChannelOutcome::Refused(refusal) if refusal.kind == RefusalKind::Absent => {
-            return Err(RefundError::NotFound);
-        }
-        ChannelOutcome::Refused(refusal) => return Err(RefundError::ChannelRefused(refusal.code)),
-        ChannelOutcome::Unknown(_) => return Err(RefundError::ChannelUnknown),
-    };
-    let own = out_refund_no.parse::<RefundNo>().ok().map(RefundNo::id);
-    let update = RefundUpdate::Channel(said);
-    let operation = ApplyRefund {
-        stated: true,
-        ..ApplyRefund::answer((tenant, own), update, by, payments.time_scale)
-    };
-    match apply(payments, operation).await? {
-        RefundUpdateOutcome::Now(refund) => Ok(*refund),
-        RefundUpdateOutcome::Before => {
-            let found = find_by_number(&payments.db, tenant, &out_refund_no).await?;
-            found.ok_or(RefundError::NotFound)
-        }
-        RefundUpdateOutcome::Unpaid(_) => Err(RefundError::NotPaid),
-        RefundUpdateOutcome::Rejected(reason) => Err(RefundError::AnswerMismatch(reason)),
-    }
-}
-
-/// WeChat refuses a refund of ours, or lets less be shared than is there: others may have refunded
-/// the order. It is asked about, and what it says is noted. True when something of the order is
-/// gone and nobody knows how much.
-pub(crate) async fn look_for_others(
-    payments: &Payments,
-    tenant: TenantId,
-    order: OrderId,
-) -> Result<bool, DbError> {
-    let Some(view) = super::list::find_order(&payments.db, tenant, order).await? else {
-        return Ok(false);
-    };
-    // One of ours explains it.
-    if !view.order.refunds.asked.is_zero() || !view.order.state.kind().is_paid() {
-        return Ok(view.order.refunds.unknown);
-    }
-    if let Err(error) = query_order(payments, &view.order).await {
-        tracing::warn!(order.no = %view.order.no(), reason = %error, "an order of which others may have refunded something cannot be asked about now");
-    }
-    let now = super::list::find_order(&payments.db, tenant, order).await?;
-    Ok(now.is_some_and(|view| view.order.refunds.unknown))
-}
-
-/// Their refund's notice came before our payment's: what WeChat says of the order, booked. True
-/// when the order is paid now.
-pub(super) async fn settle_payment_first(
-    payments: &Payments,
-    tenant: TenantId,
-    order: OrderId,
-) -> bool {
-    let asked = async {
-        let known = get_order(payments, tenant, order).await?;
-        query_order(payments, &known).await
-    };
-    match asked.await {
-        Ok(OrderQuery::Settled) => true,
-        Ok(found @ (OrderQuery::Closed | OrderQuery::Open)) => {
-            tracing::error!(order.no = %OrderNo::from(order), ?found, "WeChat tells of a refund of an order that it does not call paid");
-            false
-        }
-        Err(error) => {
-            tracing::warn!(order.no = %OrderNo::from(order), reason = %error, "an order whose refund was told cannot be asked about now");
-            false
-        }
-    }
-}
 
 /// Whether the channel has, or has made, a refund of ours that had come to its end here without the
 /// money having gone.
@@ -249,63 +138,19 @@ impl ApplyRefund {
         }
     }
 
-    /// Everything that the order can tell of a refund that is not ours.
-    pub(super) fn foreign_mismatch(
-        &self,
-        order: &Order,
-        said: &ChannelRefund,
-    ) -> Option<&'static str> {
-        if let Some(reason) = self.notice_mismatch(order) {
-            return Some(reason);
-        }
-        if let Some((_, _, notice)) = &self.callback {
-            let paid_by = order
-                .state
-                .payment()
-                .map(|paid| &paid.wechat_transaction_id);
-            if paid_by.is_some_and(|paid_by| *paid_by != notice.wechat_transaction_id) {
-                return Some("wrong_transaction");
-            }
-        }
-        if said.total != order.amount || said.amount > order.amount || said.amount == Money::ZERO {
-            return Some("wrong_amount");
-        }
-        if !is_plain(&said.wechat_refund_id, 32) || !is_out_refund_no(&said.out_refund_no) {
-            return Some("strange_refund_id");
-        }
-        None
-    }
-
-    /// Hears of a refund that was not made here, or had ended here (`own`), for the first time or
-    /// again. The order is paid.
-    pub(super) fn apply_foreign_status(
+    /// Gives a foreign refund its row, before what was said moves it, counts it against the order,
+    /// and tells a person. None if it cannot be, because more would have arrived than was paid.
+    pub(super) fn add_foreign(
         &self,
         set: &mut WorkingSet,
         cx: &mut Cx<'_>,
         order: &Order,
         own: Option<&Refund>,
         said: &ChannelRefund,
-    ) -> Result<RefundUpdateOutcome, BookingError> {
-        let key = ForeignRefunds::key_of(self.tenant, &said.out_refund_no);
-        if let Some(row) = set.get::<ForeignRefunds>(key).copied() {
-            let known = set.get::<Refunds>(row.refund).cloned();
-            let known =
-                known.ok_or_else(|| cx.inconsistent("a number of a refund that is not there"))?;
-            if let Some(reason) = self.mismatch(Some(&known), Some(order)) {
-                self.reject(set, cx, reason, (Some(order), Some(&known)));
-                return Ok(RefundUpdateOutcome::Rejected(reason));
-            }
-            return self.apply_channel_status(set, cx, order, &known, said);
-        }
+    ) -> Result<Option<(Order, Refund)>, BookingError> {
         let due = points_gone(order, said.amount);
         let Ok(mut counted) = order.add_foreign_refund(said.amount, due) else {
-            // Nothing has moved by it, and nothing will.
-            if said.status == RefundStatus::Closed {
-                self.store_callback(set, cx, CallbackOutcome::Duplicate, None);
-                return Ok(RefundUpdateOutcome::Before);
-            }
-            self.reject(set, cx, "refund_over_paid", (Some(order), None));
-            return Ok(RefundUpdateOutcome::Rejected("refund_over_paid"));
+            return Ok(None);
         };
         let mut refund = row_of(cx, &counted, own, said, due);
         withhold(&mut counted, &mut refund)?;
@@ -315,6 +160,7 @@ impl ApplyRefund {
             reported_by: self.callback.as_ref().map(|(id, _, _)| *id),
             at: cx.now(),
         };
+        let key = ForeignRefunds::key_of(self.tenant, &said.out_refund_no);
         set.put::<ForeignRefunds>(key, row);
         put_order(
             set,
@@ -328,7 +174,7 @@ impl ApplyRefund {
         }
         put_refund(set, cx, refund.clone(), &self.by, "made elsewhere");
         self.raise(set, cx, (&counted, &refund), own, said);
-        self.apply_channel_status(set, cx, &counted, &refund, said)
+        Ok(Some((counted, refund)))
     }
 
     /// A person should know. Once: what follows moves the row.

@@ -3,7 +3,7 @@
 use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 
 use super::{
-    ChangeReason, Order, OrderStateKind, Search,
+    ChangeReason, Order, OrderStateKind, PaymentError, Search,
     store::{ORDER_COLUMNS, ORDER_WIDTH, read_order},
 };
 use crate::{
@@ -55,6 +55,16 @@ pub async fn find_order(
         .fetch_optional(db.pool())
         .await?;
     Ok(row.as_ref().map(read_view).transpose()?)
+}
+
+/// One order of a tenant, as [`find_order`] finds it, without its merchant.
+pub(super) async fn get_order(
+    db: &Db,
+    tenant: TenantId,
+    id: OrderId,
+) -> Result<Order, PaymentError> {
+    let found = find_order(db, tenant, id).await?;
+    Ok(found.ok_or(PaymentError::OrderNotFound)?.order)
 }
 
 /// Whose tenant's an order is: for commands, which are told a number and nothing else.

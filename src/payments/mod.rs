@@ -56,10 +56,10 @@
 //! ## No callback, and the end of an order's time
 //!
 //! An order without a callback is queried at growing intervals and closed when it expires: query,
-//! close, and query again if WeChat says that it is paid (`watch.rs`, `close.rs`). An order is
-//! never closed here before it is closed at WeChat. Should WeChat take money for it all the same,
-//! that is an exception which people see, and by the tenant's [`Policy`] the order counts after all
-//! or the money goes back at once; either way it is in the books.
+//! close, and query again if WeChat says that it is paid (`watch.rs`, `close.rs`, `query_order.rs`).
+//! An order is never closed here before it is closed at WeChat. Should WeChat take money for it all
+//! the same, that is an exception which people see, and by the tenant's [`Policy`] the order counts
+//! after all or the money goes back at once; either way it is in the books.
 //!
 //! The open orders of a merchant that was suspended are closed in the same way, by whoever looks at
 //! their watches next; [`expedite_open_orders`] makes that now. One that is paid before WeChat has
@@ -110,7 +110,8 @@
 //!   refunds conflict.
 //! - **Foreign refunds**: what was refunded at WeChat without this program is booked as it is
 //!   (`foreign_refund.rs`). Which statuses WeChat may report in which state, and what proves that
-//!   it does not have a refund, is in `apply_refund.rs`.
+//!   it does not have a refund, is in `apply_refund.rs`; what they must match, in
+//!   `refund_update.rs`.
 //!
 //! # Risk
 //!
@@ -160,6 +161,7 @@ mod exception;
 mod find;
 mod foreign_refund;
 mod list;
+mod note_foreign_refund;
 mod order;
 mod order_history;
 mod payer;
@@ -168,12 +170,14 @@ mod plausible;
 mod points_model_tests;
 mod policy;
 mod projection;
+mod query_order;
 mod query_problem;
 mod recent_orders;
 mod redirect_refund;
 mod refund;
 mod refund_error;
 mod refund_rows;
+mod refund_update;
 mod request_refund;
 mod reviews;
 mod risk_checks;
@@ -191,7 +195,6 @@ mod withdraw_refund;
 
 use std::sync::Arc;
 
-pub use apply_refund::RefundUpdateOutcome;
 #[cfg(test)]
 pub(crate) use apply_refund::refund_update_operation;
 pub use booking_error::BookingError;
@@ -219,12 +222,11 @@ pub use exception::{
     raise_exception, settle_exception,
 };
 pub use find::{RefundStep, find_refund, list_refunds, refund_history, refunds_of};
-pub(crate) use foreign_refund::look_for_others;
-pub use foreign_refund::{NoteForeignRefund, note_foreign_refund};
 pub use list::{
     Alarm, DayTotals, HistoryRow, OrderScope, OrderWithMerchant, find_order, history, list_alarms,
     list_orders, merchant_totals, tenant_of_order,
 };
+pub use note_foreign_refund::{NoteForeignRefund, note_foreign_refund};
 pub use order::{
     Applied, InvalidTransition, Late, Order, OrderEvent, OrderSharing, OrderState, OrderStateKind,
     PayMethod, Payment, PointsReview, PrepayId, RefundSums,
@@ -234,6 +236,7 @@ pub use policy::{
     LatePayment, PointsShortfall, Policy, PolicyCache, PolicyError, PolicyTerms, SetPolicy,
 };
 pub use projection::project_payments;
+pub(crate) use query_order::look_for_others;
 pub use recent_orders::RecentOrders;
 pub use redirect_refund::{Redirect, RedirectOutcome, find_redirect, redirect_refund};
 pub(crate) use refund::pause_seconds;
@@ -242,6 +245,7 @@ pub use refund::{
     RefundStateKind, WithdrawalRequest,
 };
 pub use refund_error::RefundError;
+pub use refund_update::RefundUpdateOutcome;
 #[cfg(test)]
 pub(crate) use request_refund::in_memory::ask as ask_in_memory;
 pub use request_refund::{

@@ -25,9 +25,10 @@ use sqlx::FromRow;
 use super::{
     AbnormalRefund, BankCard, ChannelOutcome, ChannelRefund, Payments, Refund, RefundError,
     RefundState, RefundUpdateOutcome,
-    apply_refund::{ApplyRefund, RefundUpdate, apply},
+    apply_refund::apply,
     find::find_refund,
     list,
+    refund_update::{ApplyRefund, RefundUpdate},
 };
 use crate::{
     audit::{self, Actor, AuditAction},

@@ -11,10 +11,11 @@
 use super::{
     ChannelOutcome, Order, PaymentChannel, Payments, Refund, RefundCall, RefundError, RefundState,
     RefundStateKind, RefundUpdateOutcome, Refusal, RefusalKind, TimeScale,
-    apply_refund::{ABSENT_ONCE, ApplyRefund, RefundUpdate, apply},
+    apply_refund::{ABSENT_ONCE, apply},
     find::find_refund,
-    foreign_refund::look_for_others,
     list,
+    query_order::look_for_others,
+    refund_update::{ApplyRefund, RefundUpdate},
     store::calling_until,
 };
 use crate::{

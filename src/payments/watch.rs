@@ -30,9 +30,11 @@ use sqlx::FromRow;
 use super::{
     CloseBy, ExceptionKind, OrderStateKind, PaymentError, Payments, TimeScale,
     change_reason::ChangeReason,
-    close::{OrderQuery, close, close_locally, get_order, query_order},
+    close::{close, close_locally},
     exception::resolve,
+    list::get_order,
     policy::ORDER_MINUTES_MAX,
+    query_order::{OrderQuery, query_order},
     query_problem::problem,
     stuck::raise_for_order,
     time_scale::FIRST_QUERY_SECONDS,
@@ -383,7 +385,7 @@ async fn raise_if_stuck(
     error: &PaymentError,
 ) -> Result<(), DbError> {
     let refused = matches!(error, PaymentError::ChannelRefused(_)) && refusals >= REFUSALS_MAX;
-    let order = get_order(payments, watch.tenant_id, watch.order_id).await;
+    let order = get_order(&payments.db, watch.tenant_id, watch.order_id).await;
     let Ok(order) = order else { return Ok(()) };
     let overdue = payments.time_scale.after(order.expires_at, OVERDUE_SECONDS) <= payments.db.now();
     if !(refused || overdue) || !order.is_open() {
@@ -395,7 +397,7 @@ async fn raise_if_stuck(
 
 /// When to ask again; none when nothing is left to ask.
 async fn reconcile(payments: &Payments, watch: Watch) -> Result<Option<Timestamp>, PaymentError> {
-    let order = get_order(payments, watch.tenant_id, watch.order_id).await?;
+    let order = get_order(&payments.db, watch.tenant_id, watch.order_id).await?;
     if !order.is_open() {
         return Ok(None);
     }
@@ -464,7 +466,7 @@ impl Work for MoveWatch {
 
 /// WeChat's answer does not fit the order: a person must look. They are told once until they have.
 async fn raise(payments: &Payments, watch: Watch, reason: &'static str) -> Result<(), DbError> {
-    let order = get_order(payments, watch.tenant_id, watch.order_id).await;
+    let order = get_order(&payments.db, watch.tenant_id, watch.order_id).await;
     let Ok(order) = order else { return Ok(()) };
     let kind = ExceptionKind::AnswerMismatch;
     raise_for_order(payments, &order, kind, reason.to_owned()).await

@@ -14,8 +14,9 @@ use crate::{
     payments::{
         CallbackOutcome, Notice, NoticeBody, NoticeError, NoticeHeaders, Payments,
         RefundUpdateOutcome, SettleOutcome,
-        apply_refund::{apply, of_callback},
-        foreign_refund::settle_payment_first,
+        apply_refund::apply,
+        query_order::settle_payment_first,
+        refund_update::ApplyRefund,
         settle::settle,
         store::{AlarmRow, Alarms, CallbackRow, Callbacks},
     },
@@ -183,7 +184,7 @@ pub(in crate::payments) async fn handle_notice(
             let us = payments.channels.of(tenant).account().mchid.clone();
             let at = payments.db.now();
             let alarm = AlarmRow::of_refund(tenant, UNPAID, &refund, at);
-            let operation = of_callback(
+            let operation = ApplyRefund::callback(
                 tenant,
                 refund,
                 (event, body.clone()),

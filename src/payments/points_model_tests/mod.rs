@@ -46,8 +46,8 @@ use super::{
     PayMethod, PointsReview, PointsShortfall, Policy, PolicyTerms, Refund, RefundBy, RefundError,
     RefundNotice, RefundOrigin, RefundRole, RefundState, RefundStateKind, RefundStatus, RefundSums,
     RefundUpdateOutcome, RequestRefund, SettleOutcome, SettlePayment, TimeScale, WithdrawRefund,
-    apply_refund::{ApplyRefund, RefundUpdate, of_callback},
     credit::CreditRisk,
+    refund_update::{ApplyRefund, RefundUpdate},
     request_refund::in_memory,
     reviews::{timing_out, turning},
     store::{Orders, Refunds},
@@ -1055,7 +1055,7 @@ impl History {
                 refund: said,
             };
             let callback = (self.id(), Bytes::new());
-            return of_callback(
+            return ApplyRefund::callback(
                 TENANT,
                 notice,
                 callback,

@@ -160,6 +160,19 @@ impl Permission {
             ],
         }
     }
+
+    /// The roles that have it, by their names; a customer's is `customer`.
+    pub fn roles(self) -> Vec<&'static str> {
+        let staff = StaffRole::ALL.map(|role| (role.name(), Self::of_staff(role)));
+        let operators = OperatorRole::ALL.map(|role| (role.name(), Self::of_operator(role)));
+        [("customer", Self::OF_CUSTOMER)]
+            .into_iter()
+            .chain(staff)
+            .chain(operators)
+            .filter(|(_, permissions)| permissions.contains(&self))
+            .map(|(role, _)| role)
+            .collect()
+    }
 }
 
 #[cfg(test)]

@@ -29,8 +29,11 @@ pub(super) fn refined(document: &utoipa::openapi::OpenApi) -> serde_json::Value 
             field or a parameter that an operation does not know is refused.\n\n\
             Errors are `application/problem+json` with a stable `code`.\n\n\
             Who asks too often is answered 429 `rate_limited` with `Retry-After` in seconds, and nothing was done. `RateLimit-Limit`, `RateLimit-Remaining`, \
-            `RateLimit-Reset` (seconds) and `RateLimit-Policy` (`5;w=60`) say how things stand.",
+            `RateLimit-Reset` (seconds) and `RateLimit-Policy` (`5;w=60`) say how things stand.\n\n\
+            Examples are as they are sent. Ids, numbers and codes in them are nobody's: put in your own. Log in as `sim-demo-customer-1` or \
+            `sim-merchant-owner-1` where WeChat is simulated.",
     ),
+    servers((url = "/", description = "The service that this page is from")),
     components(schemas(ProblemBody)),
     modifiers(&AccessToken),
     tags(
@@ -52,6 +55,12 @@ impl Modify for AccessToken {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("JWT")
+            .description(Some(
+                "An access token, without `Bearer`. `POST /api/v1/auth/wechat/login` gives one to customers (`as` is \
+                `customer`) and to owners and clerks of merchants (`merchant`); `zhangfang token --tenant demo --role \
+                admin --name lin --minutes 60` prints one for an `admin`, an `auditor` or a back end (`service`). Each \
+                operation says which roles may.",
+            ))
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("access_token", SecurityScheme::Http(scheme));

@@ -10,7 +10,12 @@
 //! - keys, device ids and cursors have theirs;
 //! - a length that is counted in bytes is no `maxLength`, which counts characters, but
 //!   `x-max-bytes`;
-//! - `code` of a problem is one of the codes that have a page.
+//! - `code` of a problem is one of the codes that have a page;
+//! - what a request must have and is the same everywhere has its example: codes, keys, the headers
+//!   of a callback. The example of what may be left out is `examples`, since Swagger UI sends each
+//!   `example` with a request that is tried;
+//! - an endpoint's `security` names a permission, which becomes the roles that have it, for people
+//!   in the description.
 //!
 //! Tests hold the result against every answer that any of them gets, and every example against its
 //! own schema.
@@ -18,6 +23,7 @@
 use serde_json::{Map, Value, json};
 
 use super::problems;
+use crate::auth::Permission;
 
 const HEX: &str = "019a8b3e5c5f7a0e8b6f1d2c3e4f2a00";
 const NUMBER: &str = "06D8R5MKTS7J0T4V3C9Q2W00";
@@ -35,17 +41,36 @@ const IDS: [(&str, &str); 7] = [
 ];
 
 /// Properties that are called `id` have an example that begins with one of these.
-const PREFIXES: [&str; 10] = ["cu", "me", "st", "rc", "ex", "pt", "rd", "ch", "rv", "xr"];
+const PREFIXES: [&str; 11] = [
+    "cu", "me", "st", "rc", "ex", "pt", "rd", "ch", "rv", "xr", "dl",
+];
 
 /// What `id` in a path is the id of.
-const PATHS: [(&str, &str); 7] = [
+const PATHS: [(&str, &str); 8] = [
     ("/api/v1/admin/merchants/{id}", "me"),
     ("/api/v1/admin/exceptions/{id}", "ex"),
+    ("/api/v1/admin/deliveries/{id}", "dl"),
     ("/api/v1/admin/risk/reviews/{id}", "rv"),
     ("/api/v1/admin/risk/decisions/{id}", "rd"),
     ("/api/v1/admin/sharing-receivers/{id}", "rc"),
     ("/api/v1/customer/challenges/{id}", "ch"),
     ("/api/v1/open/points/", "pt"),
+];
+
+/// Parameters that mean the same in every operation, each with an example.
+const PARAMETERS: [(&str, &str); 9] = [
+    ("Device-Id", "3f1c9a52-mini-program"),
+    ("Idempotency-Key", "0b6f1d2c-3e4f-4a00-8e5c-5f7a0e8b6f1d"),
+    ("Wechatpay-Nonce", "593BEC0C930BF1AFEB40B4A08C8FB242"),
+    (
+        "Wechatpay-Serial",
+        "PUB_KEY_ID_0119000000012026112100000000000000",
+    ),
+    ("Wechatpay-Signature", "c2lnbmF0dXJl"),
+    ("Wechatpay-Signature-Type", "WECHATPAY2-SHA256-RSA2048"),
+    ("Wechatpay-Timestamp", "1795235696"),
+    ("code", "7ZK3M9Q2W8XA"),
+    ("tenant", "demo"),
 ];
 
 /// Names of properties and parameters that are one of a few words.
@@ -86,6 +111,7 @@ pub(super) fn refine(document: &mut Value) {
     for (path, operations) in paths {
         let operations = operations.as_object_mut();
         for operation in operations.into_iter().flat_map(Map::values_mut) {
+            say_roles(operation);
             let parameters = operation
                 .get_mut("parameters")
                 .and_then(Value::as_array_mut);
@@ -96,9 +122,26 @@ pub(super) fn refine(document: &mut Value) {
     }
 }
 
+/// Says the roles instead of the permission that an operation needs. A permission that there is
+/// not leaves nobody.
+fn say_roles(operation: &mut Value) {
+    let Some(needed) = operation["security"][0]["access_token"][0].as_str() else {
+        return;
+    };
+    let roles = Permission::from_name(needed).map_or_else(Vec::new, Permission::roles);
+    let listed: Vec<_> = roles.iter().map(|role| format!("`{role}`")).collect();
+    let listed = format!("For {}.", listed.join(", "));
+    operation["security"][0]["access_token"] = json!(roles);
+    operation["description"] = match operation["description"].as_str() {
+        Some(description) => json!(format!("{description}\n\n{listed}")),
+        None => json!(listed),
+    };
+}
+
 fn of_parameter(path: &str, parameter: &mut Value) {
     let name = parameter["name"].as_str().unwrap_or_default().to_owned();
     let description = parameter["description"].as_str().map(str::to_owned);
+    let is_required = parameter["required"] == true;
     let example = parameter
         .as_object_mut()
         .and_then(|object| object.remove("example"));
@@ -127,6 +170,16 @@ fn of_parameter(path: &str, parameter: &mut Value) {
             }
         }
         _ => of_property(&name, description.as_deref(), &mut parameter["schema"]),
+    }
+    let schema = &mut parameter["schema"];
+    if let Some((_, example)) = PARAMETERS.iter().find(|(known, _)| *known == name) {
+        schema["example"] = json!(example);
+    }
+    if !is_required
+        && let Some(schema) = schema.as_object_mut()
+        && let Some(example) = schema.remove("example")
+    {
+        schema.insert("examples".to_owned(), json!([example]));
     }
 }
 

@@ -51,7 +51,7 @@ impl From<AuditLog> for AuditLogItem {
     path = "/api/v1/admin/audit-logs",
     operation_id = "admin_list_audit_logs",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["audit_logs:read"])),
     params(PageParams),
     responses((status = 200, description = "A page", body = Page<AuditLogItem>), Problems),
 )]

@@ -53,7 +53,7 @@ impl From<Alarm> for CallbackAlarm {
     path = "/api/v1/admin/callback-alarms",
     operation_id = "admin_list_callback_alarms",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["alarms:read"])),
     params(PageParams),
     responses((status = 200, description = "A page", body = Page<CallbackAlarm>), Problems),
 )]

@@ -21,7 +21,7 @@ use crate::{
     path = "/api/v1/admin/risk/reviews/{id}/claim",
     operation_id = "admin_claim_review",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["risk_reviews:decide"])),
     params(("id" = String, Path)),
     responses((status = 200, description = "Claimed", body = ReviewView), Problems),
 )]
@@ -41,7 +41,7 @@ pub(in crate::http) async fn claim(
     path = "/api/v1/admin/risk/reviews/{id}/unclaim",
     operation_id = "admin_release_review",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["risk_reviews:decide"])),
     params(("id" = String, Path)),
     responses((status = 200, description = "Given back", body = ReviewView), Problems),
 )]

@@ -28,7 +28,7 @@ use crate::{
     path = "/api/v1/admin/payments/{order_no}/close",
     operation_id = "admin_close_payment",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["payments:close"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "The payment as it stands now", body = PaymentView), Problems),
 )]

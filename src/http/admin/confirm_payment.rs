@@ -23,7 +23,7 @@ use crate::{
     path = "/api/v1/admin/payments/{order_no}/confirm",
     operation_id = "admin_confirm_payment",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["payments:close"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "The payment as WeChat knows it", body = PaymentView), Problems),
 )]

@@ -206,7 +206,7 @@ impl DeliverySettingsBody {
     path = "/api/v1/admin/delivery-settings",
     operation_id = "admin_get_delivery_settings",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["deliveries:read"])),
     responses((status = 200, description = "The settings", body = DeliverySettingsBody), Problems),
 )]
 pub(in crate::http) async fn get_delivery_settings(
@@ -227,8 +227,33 @@ pub(in crate::http) async fn get_delivery_settings(
     path = "/api/v1/admin/delivery-settings",
     operation_id = "admin_set_delivery_settings",
     tag = "admin",
-    security(("access_token" = [])),
-    request_body = DeliverySettingsBody,
+    security(("access_token" = ["deliveries:write"])),
+    request_body(
+        content = DeliverySettingsBody,
+        examples(
+            ("messages" = (summary = "Messages and shipping reports", value = json!({
+                "shipping": "self_pickup",
+                "payment_message": {
+                    "template_id": "uDmJ3sZ0a1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r",
+                    "fields": {"merchant": "thing1", "amount": "amount2", "at": "time3", "points": "number5"}
+                },
+                "refund_message": {
+                    "template_id": "tR3fUnDa1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7rS",
+                    "fields": {"merchant": "thing1", "amount": "amount2", "order_no": "character_string4"}
+                },
+                "expiry_message": {
+                    "template_id": "eXp1rYa1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7rSt",
+                    "fields": {"points": "number1", "at": "date2"}
+                },
+                "expiry_notice_days": 7,
+                "message_page": "pages/order/index",
+                "code_page": "pages/pay/index",
+                "program": "formal"
+            }))),
+            ("shipping" = (summary = "Shipping reports alone", value = json!({"shipping": "self_pickup"}))),
+            ("nothing" = (summary = "Nothing", value = json!({}))),
+        ),
+    ),
     responses((status = 200, description = "In force", body = DeliverySettingsBody), Problems),
 )]
 pub(in crate::http) async fn set_delivery_settings(

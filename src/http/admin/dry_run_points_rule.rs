@@ -270,8 +270,15 @@ fn earning(earning: &Earning, tried: &Tried) -> Vec<String> {
     path = "/api/v1/admin/points-rule/dry-run",
     operation_id = "admin_dry_run_points_rule",
     tag = "admin",
-    security(("access_token" = [])),
-    request_body = DryRunRequest,
+    security(("access_token" = ["points_rule:read"])),
+    request_body(
+        content = DryRunRequest,
+        examples(
+            ("any_merchant" = (summary = "By the tenant's rule", value = json!({"amount_fen": 1_280}))),
+            ("one_customer" = (summary = "By a merchant's rule, for one of its customers", value = json!({"merchant_id": "me_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00", "customer_id": "cu_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00", "amount_fen": 1_280}))),
+            ("terms" = (summary = "By terms to try", value = json!({"amount_fen": 1_280, "terms": {"ratio": "1.5", "rounding": "half_up", "validity": {"kind": "days", "count": 365}}}))),
+        ),
+    ),
     responses((status = 200, description = "What it would earn", body = DryRunAnswer), Problems),
 )]
 pub(in crate::http) async fn dry_run(

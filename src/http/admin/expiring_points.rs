@@ -67,7 +67,7 @@ impl From<ExpiringDay> for ExpiringDayItem {
     path = "/api/v1/admin/points/expiring",
     operation_id = "admin_expiring_points",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["points:read"])),
     params(ExpiringQuery),
     responses((status = 200, description = "By day", body = ExpiringPoints), Problems),
 )]

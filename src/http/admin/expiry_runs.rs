@@ -23,7 +23,7 @@ use crate::{
     path = "/api/v1/admin/points/expiry-runs",
     operation_id = "admin_list_expiry_runs",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["points:read"])),
     params(PageParams),
     responses((status = 200, description = "A page", body = Page<ExpiryRunItem>), Problems),
 )]
@@ -48,7 +48,7 @@ pub(in crate::http) async fn list_expiry_runs(
     path = "/api/v1/admin/points/expiry-runs",
     operation_id = "admin_start_expiry_run",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["points:expire"])),
     responses((status = 202, description = "Will be done", body = ExpiryRunItem), Problems),
 )]
 pub(in crate::http) async fn start_expiry_run(

@@ -40,7 +40,7 @@ pub(in crate::http) struct ForeignRefundRequest {
     path = "/api/v1/admin/payments/{order_no}/foreign-refunds",
     operation_id = "admin_note_foreign_refund",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["payments:refund"])),
     params(("order_no" = String, Path)),
     request_body = ForeignRefundRequest,
     responses((status = 200, description = "The refund as WeChat knows it", body = RefundView), Problems),

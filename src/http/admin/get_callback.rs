@@ -29,8 +29,8 @@ pub(in crate::http) struct CallbackWithBody {
     path = "/api/v1/admin/callbacks/{id}",
     operation_id = "admin_get_callback",
     tag = "admin",
-    security(("access_token" = [])),
-    params(("id" = String, Path)),
+    security(("access_token" = ["callbacks:read"])),
+    params(("id" = String, Path, example = "019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")),
     responses((status = 200, description = "The callback", body = CallbackWithBody), Problems),
 )]
 pub(in crate::http) async fn get_callback(

@@ -20,7 +20,7 @@ use crate::{
     path = "/api/v1/admin/payments/{order_no}",
     operation_id = "admin_get_payment",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["payments:read"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "The payment", body = PaymentView), Problems),
 )]

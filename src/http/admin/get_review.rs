@@ -20,7 +20,7 @@ use crate::{
     path = "/api/v1/admin/risk/reviews/{id}",
     operation_id = "admin_get_review",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["risk_reviews:read"])),
     params(("id" = String, Path)),
     responses((status = 200, description = "The review", body = ReviewView), Problems),
 )]

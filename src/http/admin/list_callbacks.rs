@@ -30,7 +30,7 @@ pub(in crate::http) struct CallbackFilter {
     path = "/api/v1/admin/callbacks",
     operation_id = "admin_list_callbacks",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["callbacks:read"])),
     params(CallbackFilter, PageParams),
     responses((status = 200, description = "A page", body = Page<CallbackItem>), Problems),
 )]

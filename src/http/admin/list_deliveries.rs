@@ -34,7 +34,7 @@ pub(in crate::http) struct DeliveryQuery {
     path = "/api/v1/admin/deliveries",
     operation_id = "admin_list_deliveries",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["deliveries:read"])),
     params(DeliveryQuery, PageParams),
     responses((status = 200, description = "A page", body = Page<DeliveryItem>), Problems),
 )]

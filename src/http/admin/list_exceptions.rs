@@ -31,7 +31,7 @@ pub(in crate::http) struct ExceptionFilter {
     path = "/api/v1/admin/exceptions",
     operation_id = "admin_list_exceptions",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["exceptions:read"])),
     params(ExceptionFilter, PageParams),
     responses((status = 200, description = "A page", body = Page<ExceptionView>), Problems),
 )]

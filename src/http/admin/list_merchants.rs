@@ -29,7 +29,7 @@ pub(in crate::http) struct MerchantFilter {
     path = "/api/v1/admin/merchants",
     operation_id = "admin_list_merchants",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchants:read"])),
     params(MerchantFilter, PageParams),
     responses((status = 200, description = "A page", body = Page<AdminMerchant>), Problems),
 )]

@@ -47,7 +47,7 @@ impl AdminPaymentFilter {
     path = "/api/v1/admin/payments",
     operation_id = "admin_list_payments",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["payments:read"])),
     params(AdminPaymentFilter, SearchParams, PageParams),
     responses((status = 200, description = "A page", body = Page<PaymentView>), Problems),
 )]

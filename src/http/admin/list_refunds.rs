@@ -34,7 +34,7 @@ pub(in crate::http) struct AdminRefundFilter {
     path = "/api/v1/admin/refunds",
     operation_id = "admin_list_refunds",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["payments:read"])),
     params(AdminRefundFilter, SearchParams, RefundSearchParams, PageParams),
     responses((status = 200, description = "A page", body = Page<RefundView>), Problems),
 )]

@@ -46,7 +46,7 @@ pub(in crate::http) struct ReviewParams {
     path = "/api/v1/admin/risk/reviews",
     operation_id = "admin_list_reviews",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["risk_reviews:read"])),
     params(ReviewParams, PageParams),
     responses((status = 200, description = "A page", body = Page<ReviewView>), Problems),
 )]

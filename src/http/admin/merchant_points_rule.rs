@@ -24,7 +24,7 @@ use crate::{
     path = "/api/v1/admin/merchants/{id}/points-rule",
     operation_id = "admin_get_merchant_points_rule",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["points_rule:read"])),
     params(("id" = String, Path)),
     responses((status = 200, description = "The rule", body = MerchantPointsRule), Problems),
 )]
@@ -48,9 +48,16 @@ pub(in crate::http) async fn get_points_rule(
     path = "/api/v1/admin/merchants/{id}/points-rule",
     operation_id = "admin_set_merchant_points_rule",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["points_rule:write"])),
     params(("id" = String, Path)),
-    request_body = PointsRuleRequest,
+    request_body(
+        content = PointsRuleRequest,
+        examples(
+            ("days" = (summary = "For a year", value = json!({"ratio": "1", "expiry_days": 365}))),
+            ("end_of_year" = (summary = "To the end of next year, with caps", value = json!({"ratio": "1.5", "amount_min_fen": 100, "amount_max_fen": 100_000, "daily_cap": 500, "total_cap": 1_000_000, "rounding": "half_up", "validity": {"kind": "end_of_year", "count": 1}}))),
+            ("for_ever" = (summary = "For ever", value = json!({"ratio": "0.1"}))),
+        ),
+    ),
     responses((status = 200, description = "In force, or planned", body = PointsRuleAnswer), Problems),
 )]
 pub(in crate::http) async fn set_points_rule(
@@ -94,7 +101,7 @@ pub(in crate::http) struct WithdrawFrom {
     path = "/api/v1/admin/merchants/{id}/points-rule",
     operation_id = "admin_withdraw_merchant_points_rule",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["points_rule:write"])),
     params(("id" = String, Path), WithdrawFrom),
     responses((status = 200, description = "What the merchant has now", body = MerchantPointsRule), Problems),
 )]

@@ -23,7 +23,7 @@ use crate::{
     path = "/api/v1/admin/payments/{order_no}/history",
     operation_id = "admin_payment_history",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["payments:read"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "The history", body = PaymentHistoryView), Problems),
 )]

@@ -111,7 +111,7 @@ impl From<&Policy> for PaymentPolicyAnswer {
     path = "/api/v1/admin/payment-policy",
     operation_id = "admin_get_payment_policy",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["payment_policy:read"])),
     responses((status = 200, description = "The policy", body = PaymentPolicyAnswer), Problems),
 )]
 pub(in crate::http) async fn get_payment_policy(
@@ -132,7 +132,7 @@ pub(in crate::http) async fn get_payment_policy(
     path = "/api/v1/admin/payment-policy",
     operation_id = "admin_set_payment_policy",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["payment_policy:write"])),
     request_body = PaymentPolicyRequest,
     responses((status = 200, description = "In force", body = PaymentPolicyAnswer), Problems),
 )]

@@ -131,7 +131,7 @@ fn changes(before: Option<&RuleTerms>, after: Option<&RuleTerms>) -> Vec<TermCha
     path = "/api/v1/admin/points-rule/versions",
     operation_id = "admin_list_points_rule_versions",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["points_rule:read"])),
     params(VersionFilter, PageParams),
     responses((status = 200, description = "A page", body = Page<RuleVersionItem>), Problems),
 )]

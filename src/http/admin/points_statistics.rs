@@ -114,7 +114,7 @@ impl From<DayFigures> for PointsFigure {
     path = "/api/v1/admin/points/statistics",
     operation_id = "admin_points_statistics",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["points:read"])),
     params(StatisticsParams),
     responses((status = 200, description = "The figures", body = PointsFigures), Problems),
 )]

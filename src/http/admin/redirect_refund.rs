@@ -74,9 +74,15 @@ impl CardRequest {
     path = "/api/v1/admin/refunds/{refund_no}/redirect",
     operation_id = "admin_redirect_refund",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["payments:refund"])),
     params(("refund_no" = String, Path)),
-    request_body = RedirectRequest,
+    request_body(
+        content = RedirectRequest,
+        examples(
+            ("card" = (summary = "To another card", value = json!({"card": {"bank_type": "ICBC_DEBIT", "number": "6222020200112233", "holder": "王伟"}}))),
+            ("merchant" = (summary = "To the merchant's settlement account", value = json!({}))),
+        ),
+    ),
     responses(
         (status = 200, description = "On its way", body = RefundView),
         (status = 202, description = "A second person must say the same", body = RefundView),

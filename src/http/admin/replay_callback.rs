@@ -49,8 +49,8 @@ impl From<HandledCallback> for ReplayAnswer {
     path = "/api/v1/admin/callbacks/{id}/replay",
     operation_id = "admin_replay_callback",
     tag = "admin",
-    security(("access_token" = [])),
-    params(("id" = String, Path)),
+    security(("access_token" = ["callbacks:replay"])),
+    params(("id" = String, Path, example = "019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")),
     responses((status = 200, description = "What was done", body = ReplayAnswer), Problems),
 )]
 pub(in crate::http) async fn replay_callback(

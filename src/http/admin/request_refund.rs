@@ -24,7 +24,7 @@ use crate::{
     path = "/api/v1/admin/payments/{order_no}/refunds",
     operation_id = "admin_request_refund",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["payments:refund"])),
     params(("order_no" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = RefundRequest,
     responses((status = 201, description = "Asked for, or asked for before with this key", body = RefundView), Problems),

@@ -31,7 +31,7 @@ pub(in crate::http) struct ResolveRequest {
     path = "/api/v1/admin/exceptions/{id}/resolve",
     operation_id = "admin_resolve_exception",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["exceptions:resolve"])),
     params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = ResolveRequest,
     responses((status = 200, description = "Resolved", body = ExceptionView), Problems),

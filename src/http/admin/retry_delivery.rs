@@ -22,7 +22,7 @@ use crate::{
     path = "/api/v1/admin/deliveries/{id}/retry",
     operation_id = "admin_retry_delivery",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["deliveries:write"])),
     params(("id" = String, Path)),
     responses((status = 200, description = "Pending", body = DeliveryItem), Problems),
 )]

@@ -26,7 +26,7 @@ use crate::{
     path = "/api/v1/admin/refunds/{refund_no}/retry",
     operation_id = "admin_retry_refund",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["payments:refund"])),
     params(("refund_no" = String, Path)),
     responses((status = 200, description = "The refund as it stands now", body = RefundView), Problems),
 )]

@@ -110,7 +110,7 @@ async fn measured_then(
     path = "/api/v1/admin/risk/decisions/{id}",
     operation_id = "admin_get_risk_decision",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["risk:read"])),
     params(("id" = String, Path)),
     responses((status = 200, description = "The decision", body = DecisionDetail), Problems),
 )]

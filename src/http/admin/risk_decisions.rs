@@ -120,7 +120,7 @@ impl From<&StoredDecision> for DecisionItem {
     path = "/api/v1/admin/risk/decisions",
     operation_id = "admin_list_risk_decisions",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["risk:read"])),
     params(DecisionQuery, PageParams),
     responses((status = 200, description = "A page", body = Page<DecisionItem>), Problems),
 )]

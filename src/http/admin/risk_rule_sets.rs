@@ -52,7 +52,7 @@ impl From<StoredRuleSet> for RiskRuleSet {
     path = "/api/v1/admin/risk/rule-sets",
     operation_id = "admin_list_risk_rule_sets",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["risk:read"])),
     params(PageParams),
     responses((status = 200, description = "A page", body = Page<RiskRuleSet>), Problems),
 )]
@@ -73,8 +73,8 @@ pub(in crate::http) async fn list_rule_sets(
     path = "/api/v1/admin/risk/rule-sets/{number}",
     operation_id = "admin_get_risk_rule_set",
     tag = "admin",
-    security(("access_token" = [])),
-    params(("number" = u32, Path)),
+    security(("access_token" = ["risk:read"])),
+    params(("number" = u32, Path, example = 1)),
     responses((status = 200, description = "The rule set", body = RiskRuleSetWithText), Problems),
 )]
 pub(in crate::http) async fn get_rule_set(

@@ -98,7 +98,7 @@ impl From<&ActiveRules> for RiskRules {
     path = "/api/v1/admin/risk/rules",
     operation_id = "admin_get_risk_rules",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["risk:read"])),
     responses((status = 200, description = "The rules", body = RiskRules), Problems),
 )]
 pub(in crate::http) async fn get_rules(
@@ -120,7 +120,7 @@ pub(in crate::http) async fn get_rules(
     path = "/api/v1/admin/risk/rules/reload",
     operation_id = "admin_reload_risk_rules",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["risk:reload"])),
     responses((status = 200, description = "In force", body = RulesReloaded), Problems),
 )]
 pub(in crate::http) async fn reload_rules(

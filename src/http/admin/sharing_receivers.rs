@@ -93,7 +93,7 @@ impl From<&Receiver> for SharingReceiver {
     path = "/api/v1/admin/merchants/{id}/sharing-receivers",
     operation_id = "admin_list_sharing_receivers",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["sharing:read"])),
     params(("id" = String, Path)),
     responses((status = 200, description = "All of them, newest first", body = Vec<SharingReceiver>), Problems),
 )]
@@ -117,7 +117,7 @@ pub(in crate::http) async fn list_receivers(
     path = "/api/v1/admin/merchants/{id}/sharing-receivers",
     operation_id = "admin_add_sharing_receiver",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["sharing:write"])),
     params(("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = AddReceiverRequest,
     responses((status = 201, description = "Added, as WeChat sees it; see its state", body = SharingReceiver), Problems),
@@ -160,7 +160,7 @@ pub(in crate::http) async fn add_receiver(
     path = "/api/v1/admin/sharing-receivers/{id}/remove",
     operation_id = "admin_remove_sharing_receiver",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["sharing:write"])),
     params(("id" = String, Path)),
     responses((status = 200, description = "Removed", body = SharingReceiver), Problems),
 )]

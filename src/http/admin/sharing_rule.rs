@@ -46,7 +46,7 @@ struct SharingRulePartRequest {
     path = "/api/v1/admin/merchants/{id}/sharing-rule",
     operation_id = "admin_get_sharing_rule",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["sharing:read"])),
     params(("id" = String, Path)),
     responses((status = 200, description = "The rule", body = SharingRuleAnswer), Problems),
 )]
@@ -70,9 +70,15 @@ pub(in crate::http) async fn get_sharing_rule(
     path = "/api/v1/admin/merchants/{id}/sharing-rule",
     operation_id = "admin_set_sharing_rule",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["sharing:write"])),
     params(("id" = String, Path)),
-    request_body = SharingRuleRequest,
+    request_body(
+        content = SharingRuleRequest,
+        examples(
+            ("share" = (summary = "A twentieth for one receiver", value = json!({"active": true, "parts": [{"receiver_id": "rc_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00", "ratio_ppm": 50_000, "description": "平台服务费"}]}))),
+            ("stop" = (summary = "Nothing is shared", value = json!({"active": false}))),
+        ),
+    ),
     responses((status = 200, description = "In force", body = SharingRuleAnswer), Problems),
 )]
 pub(in crate::http) async fn set_sharing_rule(

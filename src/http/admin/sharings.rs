@@ -29,7 +29,7 @@ pub(in crate::http) struct SharingFilter {
     path = "/api/v1/admin/sharings",
     operation_id = "admin_list_sharings",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["sharing:read"])),
     params(SharingFilter, PageParams),
     responses((status = 200, description = "A page", body = Page<SharingSummary>), Problems),
 )]
@@ -63,7 +63,7 @@ pub(in crate::http) async fn list_sharings(
     path = "/api/v1/admin/payments/{order_no}/sharing",
     operation_id = "admin_get_payment_sharing",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["sharing:read"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "The sharing", body = SharingAnswer), Problems),
 )]
@@ -85,7 +85,7 @@ pub(in crate::http) async fn get_payment_sharing(
     path = "/api/v1/admin/payments/{order_no}/sharing/retry",
     operation_id = "admin_retry_payment_sharing",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["sharing:write"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "Due", body = SharingAnswer), Problems),
 )]

@@ -20,7 +20,7 @@ use crate::{
     path = "/api/v1/admin/refunds/{refund_no}",
     operation_id = "admin_get_refund",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["payments:read"])),
     params(("refund_no" = String, Path)),
     responses((status = 200, description = "The refund", body = RefundHistoryView), Problems),
 )]

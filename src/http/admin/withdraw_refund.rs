@@ -27,7 +27,7 @@ use crate::{
     path = "/api/v1/admin/refunds/{refund_no}/withdraw",
     operation_id = "admin_withdraw_refund",
     tag = "admin",
-    security(("access_token" = [])),
+    security(("access_token" = ["payments:refund"])),
     params(("refund_no" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = WithdrawRefundRequest,
     responses((status = 200, description = "Withdrawn, or noted that this operator wants it; now or before with this key", body = RefundView), Problems),

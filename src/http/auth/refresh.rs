@@ -16,7 +16,11 @@ use crate::{
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RefreshRequest {
-    #[schema(value_type = String)]
+    /// What the login, or the last refresh, gave.
+    #[schema(
+        value_type = String,
+        example = "zfc_5f0c2f6e7a9d4b1c8e3a6d0b9f7c2e514a8d1c6b3e9f0a7d2c5b8e4f1a6d9c03"
+    )]
     refresh_token: Secret<String>,
 }
 

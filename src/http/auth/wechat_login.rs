@@ -24,7 +24,7 @@ pub(in crate::http) struct WechatLoginRequest {
     #[schema(example = "demo")]
     tenant: String,
     /// What `wx.login` gave.
-    #[schema(value_type = String, min_length = 1, max_length = 128)]
+    #[schema(value_type = String, example = "sim-demo-customer-1", min_length = 1, max_length = 128)]
     code: Secret<String>,
     /// As whom: one person may be both.
     #[serde(rename = "as")]
@@ -56,7 +56,14 @@ pub(in crate::http) enum LoginAs {
     path = "/api/v1/auth/wechat/login",
     tag = "auth",
     params(("Device-Id" = Option<String>, Header, description = "What the mini-program calls the phone: 1 to 64 of `A-Z a-z 0-9 . _ : -`")),
-    request_body = WechatLoginRequest,
+    request_body(
+        content = WechatLoginRequest,
+        examples(
+            ("as_customer" = (summary = "As a customer", value = json!({"tenant": "demo", "code": "sim-demo-customer-1", "as": "customer"}))),
+            ("as_merchant" = (summary = "As an owner or a clerk", value = json!({"tenant": "demo", "code": "sim-merchant-owner-1", "as": "merchant"}))),
+            ("with_challenge" = (summary = "With the answer to a challenge", value = json!({"tenant": "demo", "code": "sim-demo-customer-1", "as": "customer", "challenge": "ch_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00"}))),
+        ),
+    ),
     responses((status = 200, description = "In", body = Session), Problems),
 )]
 pub(in crate::http) async fn wechat_login(

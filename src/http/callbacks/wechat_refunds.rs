@@ -21,7 +21,25 @@ use crate::{app::App, http::extract::Path};
         ("Wechatpay-Serial" = String, Header),
         ("Wechatpay-Signature-Type" = Option<String>, Header),
     ),
-    request_body(content = String, content_type = "application/json", description = "The notification, byte for byte as signed"),
+    request_body(
+        content = serde_json::Value,
+        content_type = "application/json",
+        description = "The notification, byte for byte as signed",
+        example = json!({
+            "id": "EV-2018022511223320874",
+            "create_time": "2026-11-21T12:34:56+08:00",
+            "resource_type": "encrypt-resource",
+            "event_type": "REFUND.SUCCESS",
+            "summary": "退款成功",
+            "resource": {
+                "algorithm": "AEAD_AES_256_GCM",
+                "ciphertext": "c2VjcmV0",
+                "nonce": "fdasflkja484",
+                "associated_data": "refund",
+                "original_type": "refund"
+            }
+        }),
+    ),
     responses(
         (status = 204, description = "Noted, now or before, or not ours to handle"),
         (status = 400, description = "Authentic but mismatched: stored with an alarm, nothing booked", body = CallbackAnswer),

@@ -18,7 +18,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct AnswerChallengeRequest {
     /// What `wx.login` gave just now.
-    #[schema(value_type = String, min_length = 1, max_length = 128)]
+    #[schema(value_type = String, example = "sim-demo-customer-1", min_length = 1, max_length = 128)]
     code: Secret<String>,
 }
 
@@ -33,8 +33,8 @@ pub(in crate::http) struct AnswerChallengeRequest {
     path = "/api/v1/customer/challenges/{id}/answer",
     operation_id = "customer_answer_challenge",
     tag = "customer",
-    security(("access_token" = [])),
-    params(("id" = String, Path, example = "ch_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")),
+    security(("access_token" = ["pay"])),
+    params(("id" = String, Path)),
     request_body = AnswerChallengeRequest,
     responses((status = 200, description = "Answered", body = CustomerChallenge), Problems),
 )]

@@ -23,7 +23,7 @@ use crate::{
     path = "/api/v1/customer/payments/{order_no}/close",
     operation_id = "customer_close_payment",
     tag = "customer",
-    security(("access_token" = [])),
+    security(("access_token" = ["pay"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "The payment as it stands now", body = CustomerPayment), Problems),
 )]

@@ -23,7 +23,7 @@ use crate::{
     path = "/api/v1/customer/payments/{order_no}/confirm",
     operation_id = "customer_confirm_payment",
     tag = "customer",
-    security(("access_token" = [])),
+    security(("access_token" = ["pay"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "The payment as WeChat knows it", body = CustomerPayment), Problems),
 )]

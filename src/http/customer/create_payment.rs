@@ -66,7 +66,7 @@ impl CreatePaymentRequest {
     path = "/api/v1/customer/payments",
     operation_id = "customer_create_payment",
     tag = "customer",
-    security(("access_token" = [])),
+    security(("access_token" = ["pay"])),
     params(
         ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters"),
         ("Device-Id" = Option<String>, Header, description = "What the mini-program calls the phone: 1 to 64 of `A-Z a-z 0-9 . _ : -`"),

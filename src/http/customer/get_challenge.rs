@@ -20,8 +20,8 @@ use crate::{
     path = "/api/v1/customer/challenges/{id}",
     operation_id = "customer_get_challenge",
     tag = "customer",
-    security(("access_token" = [])),
-    params(("id" = String, Path, example = "ch_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")),
+    security(("access_token" = ["own:read"])),
+    params(("id" = String, Path)),
     responses((status = 200, description = "The challenge", body = CustomerChallenge), Problems),
 )]
 pub(in crate::http) async fn get_challenge(

@@ -19,7 +19,7 @@ use crate::{
     path = "/api/v1/customer/payments/{order_no}",
     operation_id = "customer_get_payment",
     tag = "customer",
-    security(("access_token" = [])),
+    security(("access_token" = ["own:read"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "The payment", body = CustomerPayment), Problems),
 )]

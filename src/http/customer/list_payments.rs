@@ -20,7 +20,7 @@ use crate::{
     path = "/api/v1/customer/payments",
     operation_id = "customer_list_payments",
     tag = "customer",
-    security(("access_token" = [])),
+    security(("access_token" = ["own:read"])),
     params(PageParams),
     responses((status = 200, description = "A page", body = Page<CustomerPayment>), Problems),
 )]

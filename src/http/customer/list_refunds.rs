@@ -69,7 +69,7 @@ impl From<Refund> for CustomerRefund {
     path = "/api/v1/customer/payments/{order_no}/refunds",
     operation_id = "customer_list_refunds",
     tag = "customer",
-    security(("access_token" = [])),
+    security(("access_token" = ["own:read"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "Every refund", body = CustomerRefunds), Problems),
 )]

@@ -29,7 +29,7 @@ pub(in crate::http) struct CustomerProfile {
     get,
     path = "/api/v1/customer/me",
     tag = "customer",
-    security(("access_token" = [])),
+    security(("access_token" = ["own:read"])),
     responses((status = 200, description = "The profile", body = CustomerProfile), Problems),
 )]
 pub(in crate::http) async fn me(

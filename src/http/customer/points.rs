@@ -60,7 +60,7 @@ impl PointsBalance {
     path = "/api/v1/customer/points",
     operation_id = "customer_points",
     tag = "customer",
-    security(("access_token" = [])),
+    security(("access_token" = ["own:read"])),
     params(ExpiringWithin),
     responses((status = 200, description = "The balance", body = PointsBalance), Problems),
 )]

@@ -41,7 +41,7 @@ impl From<ExpiringDay> for ExpiringDayItem {
     path = "/api/v1/customer/points/expiring",
     operation_id = "customer_points_expiring",
     tag = "customer",
-    security(("access_token" = [])),
+    security(("access_token" = ["own:read"])),
     params(PageParams),
     responses((status = 200, description = "A page", body = Page<ExpiringDayItem>), Problems),
 )]

@@ -65,7 +65,7 @@ impl From<PointsRecord> for PointsRecordItem {
     path = "/api/v1/customer/points/records",
     operation_id = "customer_points_records",
     tag = "customer",
-    security(("access_token" = [])),
+    security(("access_token" = ["own:read"])),
     params(PageParams),
     responses((status = 200, description = "A page", body = Page<PointsRecordItem>), Problems),
 )]

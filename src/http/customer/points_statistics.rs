@@ -94,7 +94,7 @@ impl From<Statistics> for PointsStatistics {
     path = "/api/v1/customer/points/statistics",
     operation_id = "customer_points_statistics",
     tag = "customer",
-    security(("access_token" = [])),
+    security(("access_token" = ["own:read"])),
     responses((status = 200, description = "Totals and days", body = PointsStatistics), Problems),
 )]
 pub(in crate::http) async fn points_statistics(

@@ -23,7 +23,7 @@ use crate::{
     path = "/api/v1/merchant/payments/{order_no}/close",
     operation_id = "merchant_close_payment",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchant_payments:close"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "The payment as it stands now", body = MerchantPayment), Problems),
 )]

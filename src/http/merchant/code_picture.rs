@@ -21,7 +21,7 @@ use crate::{
     path = "/api/v1/merchant/codes/{code}/picture.svg",
     operation_id = "merchant_code_svg",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["own_merchant:read"])),
     params(("code" = String, Path)),
     responses((status = 200, description = "The picture", body = String, content_type = "image/svg+xml"), Problems),
 )]
@@ -40,7 +40,7 @@ pub(in crate::http) async fn svg(
     path = "/api/v1/merchant/codes/{code}/picture.png",
     operation_id = "merchant_code_png",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["own_merchant:read"])),
     params(("code" = String, Path)),
     responses((status = 200, description = "The picture", body = Vec<u8>, content_type = "image/png"), Problems),
 )]

@@ -25,7 +25,7 @@ use crate::{
     path = "/api/v1/merchant/codes/{code}/wxacode.png",
     operation_id = "merchant_code_wxacode",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["own_merchant:read"])),
     params(("code" = String, Path)),
     responses((status = 200, description = "The picture", body = Vec<u8>, content_type = "image/png"), Problems),
 )]

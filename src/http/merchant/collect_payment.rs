@@ -55,7 +55,7 @@ impl From<NativePayment> for NativePaymentView {
     path = "/api/v1/merchant/payments",
     operation_id = "merchant_collect_payment",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchant_payments:collect"])),
     params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = CollectPaymentRequest,
     responses((status = 201, description = "Made, or made before with this key", body = NativePaymentView), Problems),

@@ -23,7 +23,7 @@ use crate::{
     path = "/api/v1/merchant/payments/{order_no}/confirm",
     operation_id = "merchant_confirm_payment",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchant_payments:collect"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "The payment as WeChat knows it", body = MerchantPayment), Problems),
 )]

@@ -33,7 +33,7 @@ pub(in crate::http) struct CreateCodeRequest {
     path = "/api/v1/merchant/codes",
     operation_id = "merchant_create_code",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["codes:write"])),
     params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = CreateCodeRequest,
     responses((status = 201, description = "Made", body = CollectionCodeItem), Problems),

@@ -22,7 +22,7 @@ use crate::{
     path = "/api/v1/merchant/codes/{code}/disable",
     operation_id = "merchant_disable_code",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["codes:write"])),
     params(("code" = String, Path)),
     responses((status = 200, description = "Disabled", body = CollectionCodeItem), Problems),
 )]

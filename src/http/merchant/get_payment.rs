@@ -46,7 +46,7 @@ impl From<HistoryRow> for HistoryItem {
     path = "/api/v1/merchant/payments/{order_no}",
     operation_id = "merchant_get_payment",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchant_payments:read"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "The payment", body = MerchantPaymentWithHistory), Problems),
 )]

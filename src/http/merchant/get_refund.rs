@@ -53,7 +53,7 @@ impl From<RefundStep> for MerchantRefundStep {
     path = "/api/v1/merchant/refunds/{refund_no}",
     operation_id = "merchant_get_refund",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchant_payments:read"])),
     params(("refund_no" = String, Path)),
     responses((status = 200, description = "The refund", body = MerchantRefundWithHistory), Problems),
 )]

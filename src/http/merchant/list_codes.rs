@@ -20,7 +20,7 @@ use crate::{
     path = "/api/v1/merchant/codes",
     operation_id = "merchant_list_codes",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["own_merchant:read"])),
     params(PageParams),
     responses((status = 200, description = "A page", body = Page<CollectionCodeItem>), Problems),
 )]

@@ -42,7 +42,7 @@ impl PaymentFilter {
     path = "/api/v1/merchant/payments",
     operation_id = "merchant_list_payments",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchant_payments:read"])),
     params(PaymentFilter, SearchParams, PageParams),
     responses((status = 200, description = "A page", body = Page<MerchantPayment>), Problems),
 )]

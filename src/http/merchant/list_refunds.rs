@@ -32,7 +32,7 @@ pub(in crate::http) struct MerchantRefundFilter {
     path = "/api/v1/merchant/refunds",
     operation_id = "merchant_list_refunds",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchant_payments:read"])),
     params(MerchantRefundFilter, SearchParams, RefundSearchParams, PageParams),
     responses((status = 200, description = "A page", body = Page<MerchantRefund>), Problems),
 )]

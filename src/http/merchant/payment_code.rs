@@ -27,7 +27,7 @@ use crate::{
     path = "/api/v1/merchant/payments/{order_no}/code.svg",
     operation_id = "merchant_payment_code_svg",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchant_payments:collect"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "The picture", body = String, content_type = "image/svg+xml"), Problems),
 )]
@@ -48,7 +48,7 @@ pub(in crate::http) async fn svg(
     path = "/api/v1/merchant/payments/{order_no}/code.png",
     operation_id = "merchant_payment_code_png",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchant_payments:collect"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "The picture", body = Vec<u8>, content_type = "image/png"), Problems),
 )]

@@ -35,7 +35,7 @@ pub(in crate::http) struct MerchantPaymentHistory {
     path = "/api/v1/merchant/payments/{order_no}/history",
     operation_id = "merchant_payment_history",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchant_payments:read"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "The history", body = MerchantPaymentHistory), Problems),
 )]

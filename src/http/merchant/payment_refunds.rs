@@ -27,7 +27,7 @@ pub(in crate::http) struct MerchantRefunds {
     path = "/api/v1/merchant/payments/{order_no}/refunds",
     operation_id = "merchant_payment_refunds",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchant_payments:read"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "Every refund", body = MerchantRefunds), Problems),
 )]

@@ -18,7 +18,7 @@ use crate::{
     path = "/api/v1/merchant/points-rule",
     operation_id = "merchant_get_points_rule",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["own_merchant:read"])),
     responses((status = 200, description = "The rule in force, and what will replace it", body = MerchantPointsRule), Problems),
 )]
 pub(in crate::http) async fn points_rule(

@@ -19,7 +19,7 @@ use crate::{
     path = "/api/v1/merchant/profile",
     operation_id = "merchant_profile",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["own_merchant:read"])),
     responses((status = 200, description = "The merchant", body = MerchantProfile), Problems),
 )]
 pub(in crate::http) async fn profile(

@@ -60,7 +60,7 @@ impl RegistrationRequest {
     post,
     path = "/api/v1/merchant/registrations",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchant:register"])),
     params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = RegistrationRequest,
     responses((status = 201, description = "Registered, waits for approval", body = RegistrationAnswer), Problems),

@@ -26,7 +26,7 @@ use crate::{
     path = "/api/v1/merchant/payments/{order_no}/refunds",
     operation_id = "merchant_request_refund",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchant_refunds:request"])),
     params(("order_no" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters")),
     request_body = RefundRequest,
     responses((status = 201, description = "Asked for, or asked for before with this key", body = MerchantRefund), Problems),

@@ -20,7 +20,7 @@ use crate::{
     path = "/api/v1/merchant/sharing-rule",
     operation_id = "merchant_get_sharing_rule",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchant_sharing:read"])),
     responses((status = 200, description = "The rule in force", body = SharingRuleAnswer), Problems),
 )]
 pub(in crate::http) async fn sharing_rule(
@@ -38,7 +38,7 @@ pub(in crate::http) async fn sharing_rule(
     path = "/api/v1/merchant/payments/{order_no}/sharing",
     operation_id = "merchant_get_payment_sharing",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchant_sharing:read"])),
     params(("order_no" = String, Path)),
     responses((status = 200, description = "The sharing", body = SharingAnswer), Problems),
 )]

@@ -115,7 +115,7 @@ impl From<&DayTotals> for TotalsDay {
     path = "/api/v1/merchant/totals",
     operation_id = "merchant_totals",
     tag = "merchant",
-    security(("access_token" = [])),
+    security(("access_token" = ["merchant_payments:read"])),
     params(TotalsQuery),
     responses((status = 200, description = "Sum and days", body = Totals), Problems),
 )]

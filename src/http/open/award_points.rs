@@ -57,8 +57,14 @@ pub(in crate::http) struct AwardRequest {
     path = "/api/v1/open/points/awards",
     operation_id = "open_award_points",
     tag = "open",
-    security(("access_token" = [])),
-    request_body = AwardRequest,
+    security(("access_token" = ["points:award"])),
+    request_body(
+        content = AwardRequest,
+        examples(
+            ("award" = (summary = "With the validity of the tenant's rule", value = json!({"customer_id": "cu_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00", "points": 100, "reference": "birthday-2026-0001", "reason": "生日礼"}))),
+            ("until" = (summary = "Until a day, about an order", value = json!({"customer_id": "cu_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00", "points": 20, "reference": "review-2026-0001", "reason": "评价晒单", "last_usable_on": "9999-12-31", "order_no": "06D8R5MKTS7J0T4V3C9Q2W00"}))),
+        ),
+    ),
     responses(
         (status = 201, description = "Given, or `under_review`", body = PointsTransactionView),
         (status = 200, description = "A repeat: as it stands by now", body = PointsTransactionView),

@@ -48,7 +48,7 @@ pub(in crate::http) struct CustomerBalance {
     path = "/api/v1/open/points/customers/{customer_id}/balance",
     operation_id = "open_customer_balance",
     tag = "open",
-    security(("access_token" = [])),
+    security(("access_token" = ["points:read"])),
     params(("customer_id" = String, Path), ExpiringWithin),
     responses((status = 200, description = "The balance", body = CustomerBalance), Problems),
 )]

@@ -23,8 +23,11 @@ use crate::{
     path = "/api/v1/open/points/deductions",
     operation_id = "open_deduct_points",
     tag = "open",
-    security(("access_token" = [])),
-    request_body = PointsCommandRequest,
+    security(("access_token" = ["points:deduct"])),
+    request_body(
+        content = PointsCommandRequest,
+        example = json!({"customer_id": "cu_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00", "points": 20, "reference": "correction-2026-0001", "reason": "补录更正"}),
+    ),
     responses(
         (status = 201, description = "Taken", body = PointsTransactionView),
         (status = 200, description = "A repeat: as it stands by now", body = PointsTransactionView),

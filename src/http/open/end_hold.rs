@@ -32,7 +32,7 @@ pub(in crate::http) struct CaptureRequest {
     path = "/api/v1/open/points/holds/{id}/capture",
     operation_id = "open_capture_hold",
     tag = "open",
-    security(("access_token" = [])),
+    security(("access_token" = ["points:hold"])),
     params(("id" = String, Path, description = "The points transaction's id")),
     request_body = CaptureRequest,
     responses((status = 200, description = "Captured, now or before", body = PointsTransactionView), Problems),
@@ -57,7 +57,7 @@ pub(in crate::http) async fn capture(
     path = "/api/v1/open/points/holds/{id}/release",
     operation_id = "open_release_hold",
     tag = "open",
-    security(("access_token" = [])),
+    security(("access_token" = ["points:hold"])),
     params(("id" = String, Path, description = "The points transaction's id")),
     responses((status = 200, description = "Released, now or before", body = PointsTransactionView), Problems),
 )]

@@ -19,7 +19,7 @@ use crate::{
     path = "/api/v1/open/points/transactions/{id}",
     operation_id = "open_get_points_transaction",
     tag = "open",
-    security(("access_token" = [])),
+    security(("access_token" = ["points:read"])),
     params(("id" = String, Path)),
     responses((status = 200, description = "The points transaction", body = PointsTransactionView), Problems),
 )]

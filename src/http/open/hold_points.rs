@@ -54,8 +54,11 @@ pub(in crate::http) struct HoldRequest {
     path = "/api/v1/open/points/holds",
     operation_id = "open_hold_points",
     tag = "open",
-    security(("access_token" = [])),
-    request_body = HoldRequest,
+    security(("access_token" = ["points:hold"])),
+    request_body(
+        content = HoldRequest,
+        example = json!({"customer_id": "cu_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00", "points": 100, "reference": "cart-7781", "reason": "购物车抵扣", "minutes": 30}),
+    ),
     responses(
         (status = 201, description = "Held, or `under_review`", body = PointsTransactionView),
         (status = 200, description = "A repeat: as it stands by now", body = PointsTransactionView),

@@ -68,7 +68,7 @@ impl PointsTransactionParams {
     path = "/api/v1/open/points/transactions",
     operation_id = "open_list_points_transactions",
     tag = "open",
-    security(("access_token" = [])),
+    security(("access_token" = ["points:read"])),
     params(PointsTransactionParams, PageParams),
     responses((status = 200, description = "A page", body = Page<PointsTransactionView>), Problems),
 )]

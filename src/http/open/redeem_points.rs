@@ -24,8 +24,11 @@ use crate::{
     path = "/api/v1/open/points/redemptions",
     operation_id = "open_redeem_points",
     tag = "open",
-    security(("access_token" = [])),
-    request_body = PointsCommandRequest,
+    security(("access_token" = ["points:hold"])),
+    request_body(
+        content = PointsCommandRequest,
+        example = json!({"customer_id": "cu_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00", "points": 60, "reference": "gift-2026-11-21-0001", "reason": "兑换咖啡一杯"}),
+    ),
     responses(
         (status = 201, description = "Spent, or `under_review`", body = PointsTransactionView),
         (status = 200, description = "A repeat: as it stands by now", body = PointsTransactionView),

@@ -44,7 +44,7 @@ pub(in crate::http) struct ReturnRequest {
     path = "/api/v1/open/points/returns",
     operation_id = "open_return_points",
     tag = "open",
-    security(("access_token" = [])),
+    security(("access_token" = ["points:deduct"])),
     request_body = ReturnRequest,
     responses(
         (status = 201, description = "Given back", body = PointsTransactionView),

@@ -2,10 +2,11 @@
 
 use serde::Deserialize;
 
-use super::problem::Problem;
+use super::{extract::Keyed, problem::Problem};
 use crate::{
-    payments::RefundError,
-    primitives::{Length, Money, Text},
+    auth::Principal,
+    payments::{DecideRefund, RefundBy, RefundError},
+    primitives::{Length, Money, RefundNo, Text},
 };
 
 /// WeChat takes 80 bytes of a reason (`docs/wechat-pay.md` §5), and a note is kept in the same
@@ -75,7 +76,7 @@ impl WithdrawRefundRequest {
 }
 
 impl ApproveRefundRequest {
-    pub(super) fn note(&self) -> Result<String, Problem> {
+    fn note(&self) -> Result<String, Problem> {
         let note = Text::parse(&self.note, Length::Bytes(0, NOTE_BYTES_MAX));
         note.map(Text::into_string)
             .map_err(|_| Problem::field("note", "at most 80 bytes of text in one line"))
@@ -83,9 +84,47 @@ impl ApproveRefundRequest {
 }
 
 impl RejectRefundRequest {
-    pub(super) fn note(&self) -> Result<String, Problem> {
+    fn note(&self) -> Result<String, Problem> {
         let reason = Text::parse(&self.reason, Length::Bytes(1, NOTE_BYTES_MAX));
         Ok(reason.map_err(|_| RefundError::BadReason)?.into_string())
+    }
+}
+
+impl Keyed<ApproveRefundRequest> {
+    /// The caller's agreement to this refund.
+    pub(super) fn decision(
+        &self,
+        caller: &Principal,
+        refund: RefundNo,
+        by: RefundBy,
+    ) -> Result<DecideRefund, Problem> {
+        Ok(DecideRefund {
+            tenant: caller.tenant(),
+            refund: refund.id(),
+            agree: true,
+            note: self.body.note()?,
+            by,
+            claim: self.claim(caller),
+        })
+    }
+}
+
+impl Keyed<RejectRefundRequest> {
+    /// The caller's rejection of this refund.
+    pub(super) fn decision(
+        &self,
+        caller: &Principal,
+        refund: RefundNo,
+        by: RefundBy,
+    ) -> Result<DecideRefund, Problem> {
+        Ok(DecideRefund {
+            tenant: caller.tenant(),
+            refund: refund.id(),
+            agree: false,
+            note: self.body.note()?,
+            by,
+            claim: self.claim(caller),
+        })
     }
 }
 

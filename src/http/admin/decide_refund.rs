@@ -10,7 +10,7 @@ use crate::{
         problem::{Problem, Problems},
         refund_request::{ApproveRefundRequest, RejectRefundRequest},
     },
-    payments::{self, DecideRefund, RefundView},
+    payments::{self, RefundView},
     primitives::RefundNo,
 };
 
@@ -33,14 +33,10 @@ pub(in crate::http) async fn approve(
     Path(refund_no): Path<RefundNo>,
     request: Keyed<ApproveRefundRequest>,
 ) -> Result<Json<RefundView>, Problem> {
-    decide(
-        &app,
-        &auth,
-        refund_no,
-        &request,
-        (true, request.body.note()?),
-    )
-    .await
+    let by = in_name_of(auth.principal());
+    let decision = request.decision(auth.principal(), refund_no, by)?;
+    let refund = payments::decide_refund(app.payments(), decision).await?;
+    Ok(Json(RefundView::from(&refund)))
 }
 
 /// Reject a refund
@@ -63,32 +59,8 @@ pub(in crate::http) async fn reject(
     Path(refund_no): Path<RefundNo>,
     request: Keyed<RejectRefundRequest>,
 ) -> Result<Json<RefundView>, Problem> {
-    decide(
-        &app,
-        &auth,
-        refund_no,
-        &request,
-        (false, request.body.note()?),
-    )
-    .await
-}
-
-async fn decide<T>(
-    app: &App,
-    auth: &Auth<Operator, needs::DecideRefunds>,
-    refund_no: RefundNo,
-    request: &Keyed<T>,
-    (agree, note): (bool, String),
-) -> Result<Json<RefundView>, Problem> {
-    let operator = auth.caller();
-    let decision = DecideRefund {
-        tenant: operator.tenant,
-        refund: refund_no.id(),
-        agree,
-        note,
-        by: in_name_of(auth.principal()),
-        claim: request.claim(auth.principal()),
-    };
+    let by = in_name_of(auth.principal());
+    let decision = request.decision(auth.principal(), refund_no, by)?;
     let refund = payments::decide_refund(app.payments(), decision).await?;
     Ok(Json(RefundView::from(&refund)))
 }

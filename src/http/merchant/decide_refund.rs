@@ -10,7 +10,7 @@ use crate::{
         problem::{Problem, Problems},
         refund_request::{ApproveRefundRequest, RejectRefundRequest},
     },
-    payments::{self, DecideRefund},
+    payments,
     primitives::RefundNo,
 };
 
@@ -34,14 +34,10 @@ pub(in crate::http) async fn approve(
     Path(refund_no): Path<RefundNo>,
     request: Keyed<ApproveRefundRequest>,
 ) -> Result<Json<MerchantRefund>, Problem> {
-    decide(
-        &app,
-        &auth,
-        refund_no,
-        &request,
-        (true, request.body.note()?),
-    )
-    .await
+    let by = in_name_of(auth.caller(), auth.principal());
+    let decision = request.decision(auth.principal(), refund_no, by)?;
+    let refund = payments::decide_refund(app.payments(), decision).await?;
+    Ok(Json(MerchantRefund::from(&refund)))
 }
 
 /// Reject a refund
@@ -64,32 +60,8 @@ pub(in crate::http) async fn reject(
     Path(refund_no): Path<RefundNo>,
     request: Keyed<RejectRefundRequest>,
 ) -> Result<Json<MerchantRefund>, Problem> {
-    decide(
-        &app,
-        &auth,
-        refund_no,
-        &request,
-        (false, request.body.note()?),
-    )
-    .await
-}
-
-async fn decide<T>(
-    app: &App,
-    auth: &Auth<Staff, needs::DecideRefund>,
-    refund_no: RefundNo,
-    request: &Keyed<T>,
-    (agree, note): (bool, String),
-) -> Result<Json<MerchantRefund>, Problem> {
-    let staff = auth.caller();
-    let decision = DecideRefund {
-        tenant: staff.tenant,
-        refund: refund_no.id(),
-        agree,
-        note,
-        by: in_name_of(staff, auth.principal()),
-        claim: request.claim(auth.principal()),
-    };
+    let by = in_name_of(auth.caller(), auth.principal());
+    let decision = request.decision(auth.principal(), refund_no, by)?;
     let refund = payments::decide_refund(app.payments(), decision).await?;
     Ok(Json(MerchantRefund::from(&refund)))
 }

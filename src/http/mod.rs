@@ -40,6 +40,7 @@ mod json;
 mod last_usable;
 mod limit;
 mod merchant;
+mod merchant_profile;
 mod middleware;
 mod open;
 mod openapi;

@@ -2,7 +2,6 @@
 //! for it.
 
 mod code;
-mod merchant_profile;
 mod payment;
 mod refund;
 

@@ -2,12 +2,12 @@
 
 use axum::{Json, extract::State};
 
-use super::merchant_profile::MerchantProfile;
 use crate::{
     app::App,
     auth::Permission,
     http::{
         extract::{Auth, Staff},
+        merchant_profile::MerchantProfile,
         problem::{Problem, Problems},
     },
     merchants,

@@ -3,11 +3,11 @@
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
-use super::merchant_profile::MerchantProfile;
 use crate::{
     app::App,
     http::{
         extract::{Auth, Customer, Keyed, needs},
+        merchant_profile::MerchantProfile,
         problem::{Problem, Problems},
         replay::Replayable,
     },

@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub(in crate::http) struct MerchantProfile {
+pub(super) struct MerchantProfile {
     #[schema(value_type = String, example = "me_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
     id: MerchantId,
     #[schema(example = "老王面馆")]

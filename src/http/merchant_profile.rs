@@ -1,4 +1,4 @@
-//! A merchant as its own people see it.
+//! A merchant as its own people see it, and operators too. Personal data is masked for both.
 
 use serde::Serialize;
 

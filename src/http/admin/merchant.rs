@@ -1,33 +1,16 @@
-//! A merchant as operators see it. Personal data is masked here too.
+//! A merchant as operators see it.
 
 use serde::Serialize;
 
-use crate::{
-    merchants::{Merchant, MerchantStateKind},
-    primitives::{MerchantId, Timestamp},
-};
+use crate::{http::merchant_profile::MerchantProfile, merchants::Merchant, primitives::Timestamp};
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct AdminMerchant {
-    #[schema(value_type = String, example = "me_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00")]
-    id: MerchantId,
-    #[schema(example = "老王面馆")]
-    name: String,
-    #[schema(example = "王**")]
-    contact_name: String,
-    #[schema(example = "138****1234")]
-    contact_phone: String,
-    business_license: String,
-    address: String,
+    #[serde(flatten)]
+    profile: MerchantProfile,
     /// WeChat's number of the merchant, from its approval on.
     #[schema(example = "1900000109")]
     sub_mchid: Option<String>,
-    state: MerchantStateKind,
-    /// Why it was rejected or suspended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state_reason: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
@@ -35,16 +18,8 @@ pub(in crate::http) struct AdminMerchant {
 impl From<&Merchant> for AdminMerchant {
     fn from(merchant: &Merchant) -> Self {
         Self {
-            id: merchant.id,
-            name: merchant.name.clone(),
-            contact_name: merchant.contact_name_masked(),
-            contact_phone: merchant.contact_phone_masked(),
-            business_license: merchant.business_license.clone(),
-            address: merchant.address.clone(),
+            profile: MerchantProfile::from(merchant),
             sub_mchid: merchant.state.sub_mchid().map(ToString::to_string),
-            state: merchant.state.kind(),
-            state_reason: merchant.state.reason().map(str::to_owned),
-            created_at: merchant.created_at,
             updated_at: merchant.updated_at,
         }
     }

@@ -8,8 +8,9 @@ use std::{
 
 use sqlx::{Connection as _, Executor as _, MySqlConnection};
 use zhangfang::{
+    ledger::AccountKind,
     payments::Order,
-    primitives::{AccountId, AccountKind, EntryId, EntryKind},
+    primitives::{AccountId, EntryId, EntryKind},
 };
 
 use super::{

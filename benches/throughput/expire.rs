@@ -14,11 +14,11 @@ use std::{
 use zhangfang::{
     auth::{OperatorRole, Tokens},
     db::{Cx, Db, DbOptions, Operation, Wanted, WorkingSet},
-    ledger::{self, Draft, LedgerError},
+    ledger::{self, AccountKind, Draft, LedgerError},
     outbox::{self, Event},
     primitives::{
-        AccountId, AccountKind, BusinessDay, Clock as _, CustomerId, EntryId, EntryKind, Lane,
-        MockClock, RandomIds, SystemClock, TenantId,
+        AccountId, BusinessDay, Clock as _, CustomerId, EntryId, EntryKind, Lane, MockClock,
+        RandomIds, SystemClock, TenantId,
     },
 };
 

@@ -11,7 +11,7 @@
 //!   version of the account ([`Draft::out_of`](super::Draft::out_of)), for which the day of the
 //!   pending transfer counts too. The rest is free again, or has expired.
 //! - **Expiring points** (the credit account is
-//!   [`AccountKind::PointsExpired`](crate::primitives::AccountKind::PointsExpired)) are taken only
+//!   [`AccountKind::PointsExpired`](super::AccountKind::PointsExpired)) are taken only
 //!   from the lot that the transfer names, which must have expired on the day of the transfer.
 //!
 //! # What is free

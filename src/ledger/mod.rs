@@ -10,7 +10,8 @@
 //! transfer seen from its account (a view).
 //!
 //! An **account** is found by arithmetic from its owner and kind
-//! ([`AccountId`](crate::primitives::AccountId)). It keeps four sums; a balance is derived:
+//! ([`AccountId`](crate::primitives::AccountId)); the kinds stand in the chart of accounts
+//! (`chart.rs`). It keeps four sums; a balance is derived:
 //!
 //! | sum | grows with | shrinks with |
 //! |---|---|---|
@@ -19,12 +20,11 @@
 //!
 //! # Two kinds of account
 //!
-//! - **Constrained**
-//!   ([`AccountKind::is_constrained`](crate::primitives::AccountKind::is_constrained)): a
-//!   customer's points, which may not go below zero. Loaded, decided on and written with a version
-//!   check. The version counts the account's transfers without gaps, and each transfer states the
-//!   version and the posted balance after it. A transfer touches at most one constrained account;
-//!   what would touch two goes through a clearing account in two transfers.
+//! - **Constrained** ([`AccountKind::is_constrained`]): a customer's points, which may not go below
+//!   zero. Loaded, decided on and written with a version check. The version counts the account's
+//!   transfers without gaps, and each transfer states the version and the posted balance after it.
+//!   A transfer touches at most one constrained account; what would touch two goes through a
+//!   clearing account in two transfers.
 //! - **Unconstrained**: channel, merchants, issued points: the hot ones. They are never loaded; a
 //!   batch adds its sums to each in one commutative increment.
 //!
@@ -57,31 +57,6 @@
 //! commit: a customer with a debt has no free points. `debt.rs` says when that is. The account's
 //! row keeps the debt beside the sums, so that nobody has to load a second account for it.
 //!
-//! # Lock order
-//!
-//! Every batch writes its tables in this order and rows within a table by ascending key
-//! ([`RowSet::LOCK_ORDER`](crate::db::RowSet::LOCK_ORDER)):
-//!
-//! | order | table | slice |
-//! |---|---|---|
-//! | 10 | `idempotency_keys` | payments, points |
-//! | 20 | `callback_events`, 21 `callback_alarms` | payments |
-//! | 22 | `risk_decisions`, 23 `risk_challenges` | risk |
-//! | 26 | `foreign_refunds` | payments |
-//! | 27 | `points_transaction_lots`, 28 `points_transactions` | points |
-//! | 29 | `risk_reviews` | risk |
-//! | 30 | `payment_orders` (31: collection codes, read only) | payments |
-//! | 32 | `refunds`, 33 `refund_history`, 34 `payment_exceptions`, 35 the same, of what got on | payments |
-//! | 36 | `sharings`, 37 `sharing_parts`, 38 `sharing_returns` (and, read only, which refunds an order has) | sharing |
-//! | 39 | `audit_logs` | audit |
-//! | 40 | `transfers` | ledger |
-//! | 50 | `accounts`, constrained | ledger |
-//! | 60 | `point_lots` (61: the same, read only; 63: what of them expired and counts as given back), 62 `point_holds` | ledger |
-//! | 70 | `point_budgets` | points |
-//! | 71 | `staff_refunds` | payments |
-//! | 90 | `accounts`, unconstrained: last, because every batch touches them | ledger |
-//! | | `commits`: the committer's own row, which nobody else wants | db |
-//!
 //! # Invariants
 //!
 //! Checked by [`crate::verify`] on the database alone: entries whole, sums equal to transfers and
@@ -92,6 +67,7 @@
 #![warn(clippy::arithmetic_side_effects)]
 
 mod account;
+mod chart;
 mod debt;
 mod error;
 mod lots;
@@ -102,6 +78,7 @@ mod store;
 mod transfer;
 
 pub use account::{Account, Balance};
+pub use chart::{AccountKind, AccountOwner, Asset, ChartLine, NormalSide};
 pub use debt::{repayment, repayment_out_of_grant};
 pub use error::LedgerError;
 pub use lots::{

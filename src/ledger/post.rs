@@ -2,17 +2,15 @@
 //! after.
 
 use super::{
-    Account, Accounts, ConstrainedSide, Holds, LedgerError, LotsOf, Phase, Transfer, Transfers,
-    UnconstrainedAccounts,
+    Account, AccountKind, Accounts, ConstrainedSide, Holds, LedgerError, LotsOf, Phase, Transfer,
+    Transfers, UnconstrainedAccounts,
     account::Effect,
     lots::{self, LotRestriction, LotWithdrawal},
     store::AccountIncrement,
 };
 use crate::{
     db::{Wanted, WorkingSet},
-    primitives::{
-        AccountId, AccountKind, BusinessDay, EntryId, Points, TenantId, Timestamp, TransferId,
-    },
+    primitives::{AccountId, BusinessDay, EntryId, Points, TenantId, Timestamp, TransferId},
 };
 
 /// One transfer of an entry to be.

@@ -7,12 +7,11 @@ use super::{
 use crate::{
     audit::Actor,
     db::{Cx, WorkingSet},
-    ledger::{self, Account, Accounts, Draft, LedgerError, Resolution},
+    ledger::{self, Account, AccountKind, Accounts, Draft, LedgerError, Resolution},
     outbox::{self, Event},
     points::{self, PointsMove, expiry::expire_lots},
     primitives::{
-        AccountId, AccountKind, BusinessDay, CustomerId, EntryId, EntryKind, ExceptionId, Lane,
-        Points, TenantId,
+        AccountId, BusinessDay, CustomerId, EntryId, EntryKind, ExceptionId, Lane, Points, TenantId,
     },
 };
 

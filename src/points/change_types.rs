@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use crate::primitives::{AccountKind, EntryKind};
+use crate::{ledger::AccountKind, primitives::EntryKind};
 
 /// The SQL for the kind of a transfer's entry, a generated column.
 pub(super) const KIND: &str = "t.entry_kind";

@@ -8,9 +8,11 @@ use super::{
 };
 use crate::{
     db::{Cx, WorkingSet},
-    ledger::{self, Account, Accounts, Draft, LedgerError, LotsOf, PointHoldings, Resolution},
+    ledger::{
+        self, Account, AccountKind, Accounts, Draft, LedgerError, LotsOf, PointHoldings, Resolution,
+    },
     outbox::{self, Event},
-    primitives::{AccountId, AccountKind, BusinessDay, EntryId, EntryKind, Points, TransferId},
+    primitives::{AccountId, BusinessDay, EntryId, EntryKind, Points, TransferId},
 };
 
 /// Returns the customer's points account as it stands in this batch.

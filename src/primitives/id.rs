@@ -67,11 +67,11 @@ impl Id {
         Lane(self.0[LANE])
     }
 
-    const fn kind(&self) -> u8 {
+    pub(crate) const fn kind(&self) -> u8 {
         self.0[KIND]
     }
 
-    const fn with_kind(mut self, kind: u8) -> Self {
+    pub(crate) const fn with_kind(mut self, kind: u8) -> Self {
         self.0[KIND] = kind;
         self
     }
@@ -292,7 +292,7 @@ typed_id!(
     EntryId, "je"
 );
 typed_id!(
-    /// An account. Derived from its owner and the [`AccountKind`].
+    /// An account. Derived from its owner and its kind, which stand in the chart of accounts.
     AccountId, "ac"
 );
 
@@ -317,114 +317,6 @@ impl fmt::Display for TenantId {
 #[serde(transparent)]
 #[sqlx(transparent)]
 pub struct CommitterId(pub u32);
-
-coded! {
-    /// What an account holds.
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-    pub enum Asset {
-        /// Money, in fen.
-        Cny => "cny_fen",
-        /// Points, whole.
-        Points => "points",
-    }
-}
-
-coded! {
-    /// What an account is for. The number is the last byte of its id and is never used again for
-    /// something else.
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-    pub enum AccountKind {
-        /// A customer's points. Checked: it may not go below zero.
-        CustomerPoints = 1 => "customer_points",
-        /// What the tenant owes a merchant for payments collected.
-        MerchantPayable = 0x11 => "merchant_payable",
-        /// What WeChat owes for payments collected.
-        ChannelReceivable = 0x12 => "channel_receivable",
-        /// Money on its way back to customers: WeChat has taken the refund and has not said what
-        /// became of it.
-        RefundsInTransit = 0x13 => "refunds_in_transit",
-        /// Money on its way to receivers of shares.
-        SharingInTransit = 0x14 => "sharing_in_transit",
-        /// What a receiver of shares was given.
-        ReceiverPayable = 0x15 => "receiver_payable",
-        /// Points that were created: the other side of every credit.
-        PointsIssued = 0x21 => "points_issued",
-        /// Points that were spent.
-        PointsRedeemed = 0x22 => "points_redeemed",
-        /// Points that expired.
-        PointsExpired = 0x23 => "points_expired",
-        /// Points that a customer owes: taken back by a refund after they had been spent.
-        CustomerDebt = 0x24 => "customer_debt",
-    }
-}
-
-impl AccountKind {
-    pub const fn asset(self) -> Asset {
-        match self {
-            Self::MerchantPayable
-            | Self::ChannelReceivable
-            | Self::RefundsInTransit
-            | Self::SharingInTransit
-            | Self::ReceiverPayable => Asset::Cny,
-            Self::CustomerPoints
-            | Self::PointsIssued
-            | Self::PointsRedeemed
-            | Self::PointsExpired
-            | Self::CustomerDebt => Asset::Points,
-        }
-    }
-
-    /// May not go below zero, and therefore is written with a version check.
-    pub const fn is_constrained(self) -> bool {
-        matches!(self, Self::CustomerPoints)
-    }
-}
-
-impl AccountId {
-    pub const fn customer_points(customer: CustomerId) -> Self {
-        Self(customer.0.with_kind(AccountKind::CustomerPoints.code()))
-    }
-
-    pub const fn merchant_payable(merchant: MerchantId) -> Self {
-        Self(merchant.0.with_kind(AccountKind::MerchantPayable.code()))
-    }
-
-    /// Points that the customer owes.
-    pub const fn customer_debt(customer: CustomerId) -> Self {
-        Self(customer.0.with_kind(AccountKind::CustomerDebt.code()))
-    }
-
-    /// The debt account of the customer whose points these are: it follows them in the order of
-    /// ids.
-    #[must_use]
-    pub const fn debt_of_points(self) -> Self {
-        Self(self.0.with_kind(AccountKind::CustomerDebt.code()))
-    }
-
-    pub const fn receiver_payable(receiver: ReceiverId) -> Self {
-        Self(receiver.0.with_kind(AccountKind::ReceiverPayable.code()))
-    }
-
-    /// The customer whose points these are; none for another kind of account.
-    #[must_use]
-    pub fn customer(&self) -> Option<CustomerId> {
-        let theirs = self.kind() == Some(AccountKind::CustomerPoints);
-        theirs.then(|| CustomerId(self.0.with_kind(0)))
-    }
-
-    /// An account of the tenant itself: the channel, points issued, redeemed, expired.
-    #[must_use]
-    pub fn of_tenant(tenant: TenantId, kind: AccountKind) -> Self {
-        let mut bytes = [0; 16];
-        bytes[10..14].copy_from_slice(&tenant.0.to_be_bytes());
-        Self(Id(bytes).with_kind(kind.code()))
-    }
-
-    /// Fails only for a row that this program did not write.
-    pub fn kind(&self) -> Option<AccountKind> {
-        AccountKind::from_code(self.0.kind())
-    }
-}
 
 coded! {
     /// Why a journal entry exists. The number is the last byte of its id.
@@ -710,12 +602,5 @@ mod tests {
             customer.to_string().parse::<MerchantId>(),
             Err(ParseIdError)
         );
-    }
-
-    #[test]
-    fn account_kinds_keep_their_numbers() {
-        for kind in AccountKind::ALL {
-            assert_eq!(AccountId::of_tenant(TenantId(7), kind).kind(), Some(kind));
-        }
     }
 }

@@ -3,13 +3,13 @@
 use crate::{
     audit::Actor,
     db::{Cx, WorkingSet},
-    ledger::{self, Draft, LedgerError},
+    ledger::{self, AccountKind, Draft, LedgerError},
     outbox::{self, Event},
     payments::{
         ExceptionKind, Order, Refund, RefundState, Refunds, booking::put_exception,
         booking::put_refund,
     },
-    primitives::{AccountId, AccountKind, EntryId, EntryKind, Id, TenantId},
+    primitives::{AccountId, EntryId, EntryKind, Id, TenantId},
     sharing::{Part, PartReturn, PartState, PaymentShare},
 };
 

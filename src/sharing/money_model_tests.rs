@@ -43,7 +43,7 @@ use crate::{
     audit::Actor,
     db::{RowSet, batch::memory::Memory},
     idempotency::Claim,
-    ledger::{Phase, Transfers},
+    ledger::{AccountKind, Phase, Transfers},
     payments::{
         Attempts, ChannelRefund, Late, Order, OrderSharing, OrderState, Orders, PayMethod, Payment,
         PointsReview, Policy, PolicyTerms, Refund, RefundBy, RefundError, RefundRole, RefundState,
@@ -51,8 +51,8 @@ use crate::{
         TimeScale, WithdrawRefund, ask_in_memory, refund_update_operation, withdraw_in_memory,
     },
     primitives::{
-        AccountId, AccountKind, BusinessDay, Id, Lane, MerchantId, Money, OrderId, OrderNo, Points,
-        ReceiverId, RefundId, Secret, SharingPartId, SharingReturnId, TenantId, Timestamp,
+        AccountId, BusinessDay, Id, Lane, MerchantId, Money, OrderId, OrderNo, Points, ReceiverId,
+        RefundId, Secret, SharingPartId, SharingReturnId, TenantId, Timestamp,
     },
     risk::Evaluation,
 };

@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{
     db::DbError,
-    ledger::{Account, ConstrainedSide, Transfer},
+    ledger::{Account, AccountKind, Asset, ConstrainedSide, Transfer},
     points::expiry::{FORGET_DAYS, REFUND_DAYS},
-    primitives::{AccountId, AccountKind, Asset, BusinessDay},
+    primitives::{AccountId, BusinessDay},
 };
 
 pub(super) async fn check(

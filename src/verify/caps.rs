@@ -206,7 +206,7 @@ mod tests {
             },
             tenant: TenantId(1),
             phase,
-            debit: AccountId::of_tenant(TenantId(1), crate::primitives::AccountKind::PointsIssued),
+            debit: AccountId::of_tenant(TenantId(1), crate::ledger::AccountKind::PointsIssued),
             credit: points,
             amount,
             constrained_side: ConstrainedSide::Credit,

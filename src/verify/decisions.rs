@@ -42,11 +42,10 @@ use super::{
 use crate::{
     db::{DbError, Sql},
     facts::Stage,
-    ledger::{Phase, Transfer},
+    ledger::{AccountKind, Phase, Transfer},
     payments::ExceptionKind,
     primitives::{
-        AccountKind, CustomerId, DecisionId, EntryKind, MerchantId, Money, OrderId, Points,
-        TenantId, Timestamp,
+        CustomerId, DecisionId, EntryKind, MerchantId, Money, OrderId, Points, TenantId, Timestamp,
     },
     risk::{self, Action, Decision, Effect, RuleSet, read_decision},
 };

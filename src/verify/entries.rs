@@ -24,9 +24,9 @@ use super::{
 };
 use crate::{
     db::DbError,
-    ledger::{ConstrainedSide, Phase, Transfer},
+    ledger::{AccountKind, ConstrainedSide, Phase, Transfer},
     payments::{Late, Order, PointsReview},
-    primitives::{AccountId, AccountKind, Points},
+    primitives::{AccountId, Points},
 };
 
 /// `moves` are the moves of points that were told. Returns what the transfers say of the

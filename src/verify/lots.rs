@@ -41,10 +41,9 @@ use std::{
 
 use super::pages::{HoldRow, LotRow};
 use crate::{
-    ledger::{ConstrainedSide, Phase, PointHoldings, Transfer},
+    ledger::{AccountKind, ConstrainedSide, Phase, PointHoldings, Transfer},
     primitives::{
-        AccountId, AccountKind, BusinessDay, EntryId, EntryKind, Id, PointsTransactionId,
-        Timestamp, TransferId,
+        AccountId, BusinessDay, EntryId, EntryKind, Id, PointsTransactionId, Timestamp, TransferId,
     },
 };
 
@@ -468,7 +467,10 @@ impl Lot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::primitives::{AccountId, AccountKind, CustomerId, Lane, TenantId};
+    use crate::{
+        ledger::AccountKind,
+        primitives::{AccountId, CustomerId, Lane, TenantId},
+    };
 
     const DAY: i64 = 86_400;
 

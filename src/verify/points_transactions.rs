@@ -35,9 +35,9 @@ use super::{
 };
 use crate::{
     db::DbError,
-    ledger::{ConstrainedSide, Phase, Transfer},
+    ledger::{AccountKind, ConstrainedSide, Phase, Transfer},
     points::{PointsMove, PointsTransaction, PointsTransactionKind, PointsTransactionState},
-    primitives::{AccountId, AccountKind, EntryId, EntryKind, Id, Points, PointsTransactionId},
+    primitives::{AccountId, EntryId, EntryKind, Id, Points, PointsTransactionId},
 };
 
 /// Points transactions, read beside the entries.

@@ -36,9 +36,9 @@ use super::{
 };
 use crate::{
     db::DbError,
-    ledger::{Phase, Transfer},
+    ledger::{AccountKind, Phase, Transfer},
     payments::{PointsReview, Refund, RefundStateKind},
-    primitives::{AccountId, AccountKind, EntryId, EntryKind, Id, TenantId},
+    primitives::{AccountId, EntryId, EntryKind, Id, TenantId},
 };
 
 /// Whether an entry belongs to a refund.

@@ -21,9 +21,9 @@ use super::{
 use crate::{
     db::{DbError, Sql},
     facts::Stage,
-    ledger::{Phase, Transfer},
+    ledger::{AccountKind, Phase, Transfer},
     payments::{Order, Payment, PointsReview},
-    primitives::{AccountId, AccountKind, DecisionId, EntryId, EntryKind, Id, PointsTransactionId},
+    primitives::{AccountId, DecisionId, EntryId, EntryKind, Id, PointsTransactionId},
     risk::{Action, REVIEW_COLUMNS, ReviewKind, ReviewRow, read_review},
 };
 

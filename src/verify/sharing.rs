@@ -47,8 +47,8 @@ use super::{
 };
 use crate::{
     db::DbError,
-    ledger::{Phase, Transfer},
-    primitives::{AccountId, AccountKind, EntryKind, Id, TenantId},
+    ledger::{AccountKind, Phase, Transfer},
+    primitives::{AccountId, EntryKind, Id, TenantId},
     sharing::{PartState, ReceiverKind, ReturnState, ShareStateKind},
 };
 

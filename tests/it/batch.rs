@@ -5,9 +5,9 @@ use std::{convert::Infallible, time::Duration};
 
 use zhangfang::{
     db::{Cx, Db, DbError, Operation, SubmitError, Tx, Wanted, Work, WorkingSet},
-    ledger::{self, Draft, LedgerError},
+    ledger::{self, AccountKind, Draft, LedgerError},
     outbox::{self, Event},
-    primitives::{AccountId, AccountKind, CustomerId, EntryId, EntryKind, Id, Lane, TenantId},
+    primitives::{AccountId, CustomerId, EntryId, EntryKind, Id, Lane, TenantId},
 };
 
 use crate::harness::{TestApp, eventually};

@@ -2,10 +2,10 @@
 
 use zhangfang::{
     db::{Cx, Operation, SubmitError, Wanted, WorkingSet},
-    ledger::{self, Accounts, Draft, LedgerError, Resolution},
+    ledger::{self, AccountKind, Accounts, Draft, LedgerError, Resolution},
     outbox::{self, Event},
     points,
-    primitives::{AccountId, AccountKind, CustomerId, EntryId, EntryKind, Lane, TenantId},
+    primitives::{AccountId, CustomerId, EntryId, EntryKind, Lane, TenantId},
 };
 
 use crate::{

@@ -8,6 +8,7 @@ use std::{
 };
 
 use regex::Regex;
+use zhangfang::ledger::AccountKind;
 
 use crate::harness::document;
 
@@ -74,6 +75,38 @@ fn the_lock_order_of_the_docs_is_that_of_the_code() {
     let docs: BTreeSet<_> = line
         .captures_iter(list)
         .map(|found| (found[1].parse::<u8>().unwrap(), found[2].to_owned()))
+        .collect();
+    assert_eq!(docs, code);
+}
+
+#[test]
+fn the_chart_of_accounts_in_the_glossary_is_that_of_the_code() {
+    let code: Vec<String> = AccountKind::ALL
+        .into_iter()
+        .map(|kind| {
+            let line = kind.chart_line();
+            let constrained = if line.constrained { "yes" } else { "" };
+            format!(
+                "`{}` | {:#04x} | {} | {} | {} | {constrained}",
+                kind.name(),
+                kind.code(),
+                line.asset.name(),
+                line.owner.name(),
+                line.normal_side.name()
+            )
+        })
+        .collect();
+    let page = read("docs/glossary.md");
+    let (_, after) = page.split_once("\nThe chart of accounts").unwrap();
+    let table = after.split("\n\n").nth(1).unwrap();
+    let docs: Vec<String> = table
+        .lines()
+        .skip(2)
+        .map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            assert!(!cells[1].is_empty() && !cells[7].is_empty(), "{line}");
+            [&cells[..1], &cells[2..7]].concat().join(" | ")
+        })
         .collect();
     assert_eq!(docs, code);
 }

@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use zhangfang::{
     db::{Cx, Operation, Wanted, WorkingSet},
     facts::{Facts, Stage},
-    ledger::Draft,
-    primitives::{AccountId, AccountKind, BusinessDay, CustomerId, EntryKind, Id, Lane},
+    ledger::{AccountKind, Draft},
+    primitives::{AccountId, BusinessDay, CustomerId, EntryKind, Id, Lane},
     risk::{Action, CounterValues, Decision, Evaluation},
     verify::Invariant,
 };

@@ -59,17 +59,16 @@ use crate::{
     facts::{Facts, Stage},
     idempotency::Claim,
     ledger::{
-        self, Account, Accounts, Holds, LotExpiries, LotExpiry, Lots, LotsOf, Phase, PointHoldings,
-        Transfers,
+        self, Account, AccountKind, Accounts, Holds, LotExpiries, LotExpiry, Lots, LotsOf, Phase,
+        PointHoldings, Transfers,
     },
     points::{
         self, Budgets, End, Instruction, PointsCommand, PointsError, Reference, ReturnCommand,
         Source, expiry::ExpireLots, one_rule,
     },
     primitives::{
-        AccountId, AccountKind, BusinessDay, CustomerId, EntryKind, Id, Lane, MerchantId, Money,
-        OrderId, OrderNo, Points, PointsTransactionId, RefundId, RefundNo, ReviewId, TenantId,
-        Timestamp,
+        AccountId, BusinessDay, CustomerId, EntryKind, Id, Lane, MerchantId, Money, OrderId,
+        OrderNo, Points, PointsTransactionId, RefundId, RefundNo, ReviewId, TenantId, Timestamp,
     },
     risk::{Action, CounterValues, Decision, Evaluation, ReviewPolicy, TimeoutDecision},
     verify::LotReplay,

@@ -4,13 +4,13 @@ use super::points::{posted, repayment, settle_points};
 use crate::{
     audit::Actor,
     db::{Cx, Wanted, WorkingSet},
-    ledger::{self, Draft, LedgerError},
+    ledger::{self, AccountKind, Draft, LedgerError},
     payments::{
         Order, PointsBack, PointsReview, Refund,
         booking::{return_points, tell_points},
     },
     points::PointsMove,
-    primitives::{AccountId, AccountKind, BusinessDay, EntryId, EntryKind, Points, ReviewId},
+    primitives::{AccountId, BusinessDay, EntryId, EntryKind, Points, ReviewId},
     risk::{ReviewError, ReviewRow, Reviews},
 };
 

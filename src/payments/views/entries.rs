@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use crate::{
-    ledger::Transfer,
+    ledger::{AccountKind, Transfer},
     payments::OrderHistory,
-    primitives::{AccountId, AccountKind, RefundId, RefundNo, Timestamp},
+    primitives::{AccountId, RefundId, RefundNo, Timestamp},
 };
 
 /// The transfers with one cause.

@@ -2,10 +2,10 @@
 
 use crate::{
     db::{Cx, Operation, Wanted, WorkingSet},
-    ledger::{self, Draft, LedgerError},
+    ledger::{self, AccountKind, Draft, LedgerError},
     outbox::{self, Event},
     points::PointsMove,
-    primitives::{AccountId, AccountKind, BusinessDay, EntryId, EntryKind, Lane, Points, TenantId},
+    primitives::{AccountId, BusinessDay, EntryId, EntryKind, Lane, Points, TenantId},
 };
 
 /// Most lots that one entry expires: an entry has at most 256 legs.

@@ -17,12 +17,12 @@ use zhangfang::{
     db::{Cx, Db, Operation, SubmitError, Wanted, WorkingSet},
     deliveries::{Notifier, SettingsCache},
     jobs::Expiry,
-    ledger::{self, Draft, LedgerError, Resolution},
+    ledger::{self, AccountKind, Draft, LedgerError, Resolution},
     outbox::{self, Event},
     points,
     primitives::{
-        AccountId, AccountKind, BusinessDay, CustomerId, EntryId, EntryKind, Lane, MockClock,
-        TenantId, Timestamp,
+        AccountId, BusinessDay, CustomerId, EntryId, EntryKind, Lane, MockClock, TenantId,
+        Timestamp,
     },
 };
 

@@ -1,11 +1,7 @@
 //! Two writers on Galera: a batch that conflicts with another node in its middle is undone whole.
 
 use sqlx::ConnectOptions as _;
-use zhangfang::{
-    db::DbOptions,
-    primitives::{AccountId, AccountKind},
-    verify,
-};
+use zhangfang::{db::DbOptions, ledger::AccountKind, primitives::AccountId, verify};
 
 use crate::{
     batch::{Adjust, someone},

@@ -15,11 +15,12 @@ use zhangfang::{
     audit::Actor,
     idempotency::{Claim, IdempotencyKey},
     jobs,
+    ledger::AccountKind,
     payments::{
         self, OneChannel, OrderSharing, Payments, Refund, RefundBy, RefundRole, RefundStateKind,
         RequestRefund,
     },
-    primitives::{AccountId, AccountKind, MerchantId, Money, OrderId, OrderNo, ReceiverId},
+    primitives::{AccountId, MerchantId, Money, OrderId, OrderNo, ReceiverId},
     sharing::{
         AddReceiver, NewSharingRule, ReceiverForm, ReceiverKind, Sharing, SharingError,
         SharingView, find_sharing, register_receiver, set_rule,

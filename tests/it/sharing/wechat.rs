@@ -9,8 +9,9 @@ use wechat_pay_simulator::{
     ShareFailure, ShareResult,
 };
 use zhangfang::{
+    ledger::AccountKind,
     payments::ChannelOutcome,
-    primitives::{AccountId, AccountKind, MerchantId, OrderNo, ReceiverId, SharingNo},
+    primitives::{AccountId, MerchantId, OrderNo, ReceiverId, SharingNo},
     sharing::{ChannelShare, PartResult},
 };
 

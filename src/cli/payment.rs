@@ -70,7 +70,7 @@ impl Payment {
 }
 
 async fn load_history(db: &Db, order_no: OrderNo) -> anyhow::Result<Option<PaymentHistoryView>> {
-    let Some(tenant) = payments::tenant_of_order(db, order_no.id()).await? else {
+    let Some(tenant) = payments::find_tenant_of_order(db, order_no.id()).await? else {
         return Ok(None);
     };
     let order = order_no.id();

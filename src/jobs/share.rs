@@ -40,17 +40,17 @@ pub async fn sharings_round(sharing: &Sharing, pause_seconds: i64) -> Result<boo
     .await;
     let due = claim_sharings(payments).await?;
     busy |= !due.is_empty();
-    work_on_each(Sharings::NAME, due, |order| async move {
-        if let Err(error) = reconcile_sharing(sharing, order).await {
-            tracing::warn!(order.id = %order, reason = %error, "a sharing was not reconciled");
+    work_on_each(Sharings::NAME, due, |due| async move {
+        if let Err(error) = reconcile_sharing(sharing, due.tenant, due.order).await {
+            tracing::warn!(order.id = %due.order, reason = %error, "a sharing was not reconciled");
         }
     })
     .await;
     let returns = claim_returns(payments).await?;
     busy |= !returns.is_empty();
     work_on_each(Sharings::NAME, returns, |refund| async move {
-        if let Err(error) = reconcile_return(sharing, refund).await {
-            tracing::warn!(refund.id = %refund, reason = %error, "shares were not brought back");
+        if let Err(error) = reconcile_return(sharing, refund.tenant, refund.id).await {
+            tracing::warn!(refund.id = %refund.id, reason = %error, "shares were not brought back");
         }
     })
     .await;

@@ -55,25 +55,33 @@ impl MerchantCache {
         let Ok(sound) = code.parse::<CollectionCode>() else {
             return Ok(None);
         };
-        let load = find_owner(&self.db, sound);
+        let load = find_owner_of_any_tenant(&self.db, sound);
         self.codes.get(code.to_owned(), load).await
     }
 
     /// Whether the customer is on the merchant's staff. Up to a minute old.
     pub async fn employs(
         &self,
+        tenant: TenantId,
         merchant: MerchantId,
         customer: CustomerId,
     ) -> Result<bool, DbError> {
-        let load = async { Ok(Some(Arc::new(find_staff(&self.db, merchant).await?))) };
+        let load = async {
+            let staff = find_staff(&self.db, tenant, merchant).await?;
+            Ok(Some(Arc::new(staff)))
+        };
         let staff = self.staff.get(merchant, load).await?;
         Ok(staff.is_some_and(|staff| staff.contains(&customer)))
     }
 }
 
-async fn find_owner(db: &Db, code: CollectionCode) -> Result<Option<CodeOwner>, DbError> {
+/// Whose a code is, of whichever tenant: a caller compares the tenant of the owner.
+async fn find_owner_of_any_tenant(
+    db: &Db,
+    code: CollectionCode,
+) -> Result<Option<CodeOwner>, DbError> {
     let row = sqlx::query(
-        "/* merchants.find_code_owner */ SELECT tenant_id, merchant_id, amount_fen FROM qr_codes WHERE code = ?",
+        "/* merchants.find_owner_of_any_tenant */ SELECT tenant_id, merchant_id, amount_fen FROM qr_codes WHERE code = ?",
     )
     .bind(code.as_str())
     .fetch_optional(db.pool())
@@ -93,13 +101,18 @@ async fn find_owner(db: &Db, code: CollectionCode) -> Result<Option<CodeOwner>, 
 }
 
 /// Staff and customers are the same people under one openid.
-async fn find_staff(db: &Db, merchant: MerchantId) -> Result<HashSet<CustomerId>, DbError> {
+async fn find_staff(
+    db: &Db,
+    tenant: TenantId,
+    merchant: MerchantId,
+) -> Result<HashSet<CustomerId>, DbError> {
     let staff: Vec<CustomerId> = sqlx::query_scalar(
         "/* merchants.find_staff_customers */ SELECT c.id FROM merchant_staff s \
          JOIN customers c ON c.tenant_id = s.tenant_id AND c.openid = s.openid \
-         WHERE s.merchant_id = ? AND s.status = 'active'",
+         WHERE s.merchant_id = ? AND s.tenant_id = ? AND s.status = 'active'",
     )
     .bind(merchant)
+    .bind(tenant)
     .fetch_all(db.pool())
     .await?;
     Ok(staff.into_iter().collect())

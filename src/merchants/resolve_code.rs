@@ -45,7 +45,7 @@ pub async fn resolve_code(
     let counter = if let Some(counter) = cache.get(&key).await {
         counter
     } else {
-        let counter = store::find_counter(db, code)
+        let counter = store::find_counter_of_any_tenant(db, code)
             .await?
             .ok_or(MerchantError::CodeNotFound)?;
         cache.put(&key, &counter).await;
@@ -60,8 +60,13 @@ pub async fn resolve_code(
 
 /// Forgets all codes of a merchant, after its state changed. Redis forgets by itself what is missed
 /// here.
-pub async fn forget_codes(db: &Db, cache: &Cache, merchant: MerchantId) -> Result<(), DbError> {
-    for code in store::list_active_codes(db, merchant).await? {
+pub async fn forget_codes(
+    db: &Db,
+    cache: &Cache,
+    tenant: TenantId,
+    merchant: MerchantId,
+) -> Result<(), DbError> {
+    for code in store::list_active_codes(db, tenant, merchant).await? {
         forget(cache, code).await;
     }
     Ok(())

@@ -456,13 +456,15 @@ pub(super) async fn list_codes(
 
 pub(super) async fn list_active_codes(
     db: &Db,
+    tenant: TenantId,
     merchant: MerchantId,
 ) -> Result<Vec<CollectionCode>, DbError> {
     let codes: Vec<(String,)> = sqlx::query_as(
         "/* merchants.list_active_codes */ SELECT code FROM qr_codes \
-         WHERE merchant_id = ? AND state = 'active'",
+         WHERE merchant_id = ? AND tenant_id = ? AND state = 'active'",
     )
     .bind(merchant)
+    .bind(tenant)
     .fetch_all(db.pool())
     .await?;
     codes
@@ -474,12 +476,13 @@ pub(super) async fn list_active_codes(
         .collect()
 }
 
-pub(super) async fn find_counter(
+/// What a code stands for, whichever tenant's it is: whoever scans it knows nothing else.
+pub(super) async fn find_counter_of_any_tenant(
     db: &Db,
     code: CollectionCode,
 ) -> Result<Option<Counter>, DbError> {
     let row = sqlx::query(
-        "/* merchants.find_counter */ SELECT q.tenant_id, m.name, q.label, q.amount_fen, \
+        "/* merchants.find_counter_of_any_tenant */ SELECT q.tenant_id, m.name, q.label, q.amount_fen, \
          CAST(q.state = 'active' AND m.state = 'approved' AS SIGNED) AS open \
          FROM qr_codes q JOIN merchants m ON m.id = q.merchant_id WHERE q.code = ?",
     )

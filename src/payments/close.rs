@@ -121,7 +121,7 @@ async fn may_close_unconfirmed(payments: &Payments, order: &Order) -> Result<boo
     if order.expires_at > payments.db.now() {
         return Ok(false);
     }
-    let exceptions = exceptions_of(&payments.db, order.id).await?;
+    let exceptions = exceptions_of(&payments.db, order.tenant, order.id).await?;
     let stuck = ExceptionKind::OrderStuck.name();
     Ok(exceptions.iter().any(|exception| exception.kind == stuck))
 }

@@ -103,7 +103,7 @@ async fn facts_for_risk(
     };
     let own_merchant = payments
         .merchants
-        .employs(code.merchant, request.customer)
+        .employs(request.tenant, code.merchant, request.customer)
         .await?;
     Ok(Some(Facts {
         customer: Some(request.customer),

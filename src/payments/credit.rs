@@ -172,7 +172,8 @@ pub(super) async fn evaluate_credit(
         Some(customer) => (customer, None, known.own_merchant),
         None => match who_paid(payments, tenant, notice).await? {
             Payer::Known(customer) => {
-                let own_merchant = is_own_merchant(&payments.db, customer, known.merchant).await?;
+                let own_merchant =
+                    is_own_merchant(&payments.db, tenant, customer, known.merchant).await?;
                 (customer, Some(Payer::Known(customer)), own_merchant)
             }
             // Nobody to credit.

@@ -146,13 +146,15 @@ pub async fn settle_exception(
 /// Every exception of an order, oldest first.
 pub(super) async fn exceptions_of(
     db: &Db,
+    tenant: TenantId,
     order: OrderId,
 ) -> Result<Vec<PaymentException>, DbError> {
     let statement = format!(
-        "/* payments.exceptions_of */ SELECT {COLUMNS} FROM payment_exceptions WHERE order_id = ? ORDER BY id"
+        "/* payments.exceptions_of */ SELECT {COLUMNS} FROM payment_exceptions WHERE order_id = ? AND tenant_id = ? ORDER BY id"
     );
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement))
         .bind(order)
+        .bind(tenant)
         .fetch_all(db.pool())
         .await?)
 }

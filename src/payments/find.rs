@@ -10,12 +10,18 @@ use crate::{
     primitives::{MerchantId, OrderId, PageLimit, RefundId, RefundNo, TenantId, Timestamp},
 };
 
-/// One refund, of whichever tenant: that is for the caller to check.
-pub async fn find_refund(db: &Db, id: RefundId) -> Result<Option<Refund>, DbError> {
-    let statement =
-        format!("SELECT /* payments.find_refund */ {REFUND_COLUMNS} FROM refunds r WHERE r.id = ?");
+/// One refund of a tenant. Who of the tenant may see it is for the caller to check.
+pub async fn find_refund(
+    db: &Db,
+    tenant: TenantId,
+    id: RefundId,
+) -> Result<Option<Refund>, DbError> {
+    let statement = format!(
+        "SELECT /* payments.find_refund */ {REFUND_COLUMNS} FROM refunds r WHERE r.id = ? AND r.tenant_id = ?"
+    );
     let row = sqlx::query(sqlx::AssertSqlSafe(statement))
         .bind(id)
+        .bind(tenant)
         .fetch_optional(db.pool())
         .await?;
     Ok(row.as_ref().map(read_refund).transpose()?)
@@ -29,27 +35,27 @@ pub(super) async fn find_by_number(
 ) -> Result<Option<Refund>, DbError> {
     let key = ForeignRefunds::key_of(tenant, out_refund_no);
     let foreign: Option<RefundId> = sqlx::query_scalar(
-        "/* payments.find_foreign_refund */ SELECT refund_id FROM foreign_refunds WHERE number_hash = ?",
+        "/* payments.find_foreign_refund */ SELECT refund_id FROM foreign_refunds WHERE number_hash = ? AND tenant_id = ?",
     )
     .bind(key.as_slice())
+    .bind(tenant)
     .fetch_optional(db.pool())
     .await?;
     let own = out_refund_no.parse::<RefundNo>().ok().map(RefundNo::id);
     match foreign.or(own) {
-        Some(id) => Ok(find_refund(db, id)
-            .await?
-            .filter(|refund| refund.tenant == tenant)),
+        Some(id) => find_refund(db, tenant, id).await,
         None => Ok(None),
     }
 }
 
 /// An order's refunds, oldest first. There are at most fifty, and those that were rejected.
-pub async fn refunds_of(db: &Db, order: OrderId) -> Result<Vec<Refund>, DbError> {
+pub async fn refunds_of(db: &Db, tenant: TenantId, order: OrderId) -> Result<Vec<Refund>, DbError> {
     let statement = format!(
-        "SELECT /* payments.refunds_of */ {REFUND_COLUMNS} FROM refunds r WHERE r.order_id = ? ORDER BY r.id"
+        "SELECT /* payments.refunds_of */ {REFUND_COLUMNS} FROM refunds r WHERE r.order_id = ? AND r.tenant_id = ? ORDER BY r.id"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
         .bind(order)
+        .bind(tenant)
         .fetch_all(db.pool())
         .await?;
     rows.iter().map(|row| Ok(read_refund(row)?)).collect()
@@ -98,11 +104,16 @@ pub struct RefundStep {
 }
 
 /// A refund's states in order.
-pub async fn refund_history(db: &Db, refund: RefundId) -> Result<Vec<RefundStep>, DbError> {
+pub async fn refund_history(
+    db: &Db,
+    tenant: TenantId,
+    refund: RefundId,
+) -> Result<Vec<RefundStep>, DbError> {
     let rows: Vec<(u32, i8, String, String, Timestamp)> = sqlx::query_as(
-        "/* payments.refund_history */ SELECT version, state, actor, why, at FROM refund_history WHERE refund_id = ? ORDER BY version",
+        "/* payments.refund_history */ SELECT version, state, actor, why, at FROM refund_history WHERE refund_id = ? AND tenant_id = ? ORDER BY version",
     )
     .bind(refund)
+    .bind(tenant)
     .fetch_all(db.pool())
     .await?;
     rows.into_iter()

@@ -67,10 +67,11 @@ pub(super) async fn get_order(
     Ok(found.ok_or(PaymentError::OrderNotFound)?.order)
 }
 
-/// Whose tenant's an order is: for commands, which are told a number and nothing else.
-pub async fn tenant_of_order(db: &Db, id: OrderId) -> Result<Option<TenantId>, DbError> {
+/// The tenant of an order, whichever it is: for the operators' commands, which are told a number
+/// and nothing else and may see every tenant.
+pub async fn find_tenant_of_order(db: &Db, id: OrderId) -> Result<Option<TenantId>, DbError> {
     Ok(sqlx::query_scalar(
-        "/* payments.tenant_of_order */ SELECT tenant_id FROM payment_orders WHERE id = ?",
+        "/* payments.find_tenant_of_order */ SELECT tenant_id FROM payment_orders WHERE id = ?",
     )
     .bind(id)
     .fetch_optional(db.pool())
@@ -133,11 +134,16 @@ pub struct HistoryRow {
 }
 
 /// An order's states in order, as far as they are projected.
-pub async fn history(db: &Db, order: OrderId) -> Result<Vec<HistoryRow>, DbError> {
+pub async fn history(
+    db: &Db,
+    tenant: TenantId,
+    order: OrderId,
+) -> Result<Vec<HistoryRow>, DbError> {
     let rows: Vec<(u32, i8, Timestamp, i8, Option<String>)> = sqlx::query_as(
-        "/* payments.history */ SELECT version, state, at, why, actor FROM payment_order_history WHERE order_id = ? ORDER BY version",
+        "/* payments.history */ SELECT version, state, at, why, actor FROM payment_order_history WHERE order_id = ? AND tenant_id = ? ORDER BY version",
     )
     .bind(order)
+    .bind(tenant)
     .fetch_all(db.pool())
     .await?;
     rows.into_iter()

@@ -223,8 +223,8 @@ pub use exception::{
 };
 pub use find::{RefundStep, find_refund, list_refunds, refund_history, refunds_of};
 pub use list::{
-    Alarm, DayTotals, HistoryRow, OrderScope, OrderWithMerchant, find_order, history, list_alarms,
-    list_orders, merchant_totals, tenant_of_order,
+    Alarm, DayTotals, HistoryRow, OrderScope, OrderWithMerchant, find_order, find_tenant_of_order,
+    history, list_alarms, list_orders, merchant_totals,
 };
 pub use note_foreign_refund::{NoteForeignRefund, note_foreign_refund};
 pub use order::{
@@ -271,7 +271,7 @@ pub use views::{
     TimelineStep, TransferView, timeline,
 };
 pub(crate) use waiting_refunds::{
-    claim_waiting_refunds, expedite_returning_refunds, postpone_waiting_refund,
+    WaitingRefund, claim_waiting_refunds, expedite_returning_refunds, postpone_waiting_refund,
 };
 pub use watch::{
     NextQuery, Watch, claim_watches, expedite_open_orders, reconcile_order, watch_open_orders,

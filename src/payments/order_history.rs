@@ -49,23 +49,23 @@ pub async fn order_history(
     let Some(view) = list::find_order(db, tenant, id).await? else {
         return Ok(None);
     };
-    let steps = list::history(db, id).await?;
+    let steps = list::history(db, tenant, id).await?;
     let mut refunds = Vec::new();
-    for refund in refunds_of(db, id).await? {
-        let history = refund_history(db, refund.id).await?;
+    for refund in refunds_of(db, tenant, id).await? {
+        let history = refund_history(db, tenant, refund.id).await?;
         refunds.push((refund, history));
     }
     let mut causes = vec![id.id()];
     causes.extend(refunds.iter().map(|(refund, _)| refund.id.id()));
     causes.extend(sharings);
     Ok(Some(OrderHistory {
-        transfers: transfers_of(db, &causes).await?,
+        transfers: transfers_of(db, tenant, &causes).await?,
         alarms: list::alarms_of(db, tenant, view.order.no()).await?,
-        exceptions: exceptions_of(db, id).await?,
+        exceptions: exceptions_of(db, tenant, id).await?,
         at: db.now(),
-        decisions: risk::decisions_on(db, id.id()).await?,
+        decisions: risk::decisions_on(db, tenant, id.id()).await?,
         review: risk::find_review(db, tenant, ReviewId::of(id.id())).await?,
-        next_query: next_query(db, id).await?,
+        next_query: next_query(db, tenant, id).await?,
         view,
         steps,
         refunds,
@@ -74,9 +74,11 @@ pub async fn order_history(
 
 /// The transfers of every entry with one of these causes: an entry's id is its cause's but for the
 /// last byte.
-async fn transfers_of(db: &Db, causes: &[Id]) -> Result<Vec<Transfer>, DbError> {
+async fn transfers_of(db: &Db, tenant: TenantId, causes: &[Id]) -> Result<Vec<Transfer>, DbError> {
     let mut sql = Sql::new("SELECT /* payments.transfers_of */ ");
-    sql.push(TRANSFER_COLUMNS).push(" FROM transfers WHERE ");
+    sql.push(TRANSFER_COLUMNS)
+        .push(" FROM transfers WHERE tenant_id = ");
+    sql.int(tenant.0).push(" AND (");
     for (index, cause) in causes.iter().enumerate() {
         if index > 0 {
             sql.push(" OR ");
@@ -88,7 +90,7 @@ async fn transfers_of(db: &Db, causes: &[Id]) -> Result<Vec<Transfer>, DbError> 
             .push(" AND ")
             .bytes(&last);
     }
-    sql.push(" ORDER BY created_at, entry_id, leg");
+    sql.push(") ORDER BY created_at, entry_id, leg");
     let rows = sqlx::raw_sql(sql.into_statement())
         .fetch_all(db.pool())
         .await?;

@@ -290,14 +290,16 @@ async fn read_orders(db: &Db, ids: &[OrderId]) -> Result<HashMap<OrderId, OrderF
 /// customer was not known when they were made.
 pub(super) async fn is_own_merchant(
     db: &Db,
+    tenant: TenantId,
     customer: CustomerId,
     merchant: MerchantId,
 ) -> Result<bool, DbError> {
     let found: Option<i64> = sqlx::query_scalar(
         "/* payments.is_own_merchant */ SELECT 1 FROM customers c JOIN merchant_staff s ON s.tenant_id = c.tenant_id AND s.openid = c.openid AND s.status = 'active' \
-         WHERE c.id = ? AND s.merchant_id = ?",
+         WHERE c.id = ? AND c.tenant_id = ? AND s.merchant_id = ?",
     )
     .bind(customer)
+    .bind(tenant)
     .bind(merchant)
     .fetch_optional(db.pool())
     .await?;

@@ -102,12 +102,17 @@ impl Redirect {
     }
 }
 
-const FIND: &str = "/* payments.find_redirect */ SELECT bank_type, card_tail, asked_by, asked_at, agreed_by, agreed_at FROM refund_redirects WHERE refund_id = ?";
+const FIND: &str = "/* payments.find_redirect */ SELECT bank_type, card_tail, asked_by, asked_at, agreed_by, agreed_at FROM refund_redirects WHERE refund_id = ? AND tenant_id = ?";
 
 /// What was said of where an abnormal refund is to go, if two people had to.
-pub async fn find_redirect(db: &Db, refund: RefundId) -> Result<Option<Redirect>, DbError> {
+pub async fn find_redirect(
+    db: &Db,
+    tenant: TenantId,
+    refund: RefundId,
+) -> Result<Option<Redirect>, DbError> {
     Ok(sqlx::query_as(FIND)
         .bind(refund)
+        .bind(tenant)
         .fetch_optional(db.pool())
         .await?)
 }
@@ -125,10 +130,8 @@ pub async fn redirect_refund(
     card: Option<BankCard>,
     by: Actor,
 ) -> Result<RedirectOutcome, RefundError> {
-    let refund = find_refund(&payments.db, id).await?;
-    let refund = refund
-        .filter(|refund| refund.tenant == tenant)
-        .ok_or(RefundError::NotFound)?;
+    let refund = find_refund(&payments.db, tenant, id).await?;
+    let refund = refund.ok_or(RefundError::NotFound)?;
     if refund.is_foreign() {
         // Where somebody else's goes, they say at WeChat.
         return Err(RefundError::NotAbnormal);
@@ -168,7 +171,7 @@ pub async fn redirect_refund(
         RefundUpdateOutcome::Now(moved) => Ok(RedirectOutcome::Sent(*moved)),
         // A callback was faster.
         RefundUpdateOutcome::Before | RefundUpdateOutcome::Unpaid(_) => {
-            let moved = find_refund(&payments.db, id).await?;
+            let moved = find_refund(&payments.db, tenant, id).await?;
             Ok(RedirectOutcome::Sent(moved.unwrap_or(refund)))
         }
         RefundUpdateOutcome::Rejected(reason) => Err(RefundError::AnswerMismatch(reason)),
@@ -191,13 +194,17 @@ impl Work for AuthorizeRedirect {
 
     async fn run(&self, tx: &mut Tx) -> Result<bool, DbError> {
         // The refund's row stands for what is said of it: two people at once queue here.
-        sqlx::query("/* payments.lock_refund */ SELECT id FROM refunds WHERE id = ? FOR UPDATE")
-            .bind(self.refund.id)
-            .execute(tx.conn())
-            .await?;
+        sqlx::query(
+            "/* payments.lock_refund */ SELECT id FROM refunds WHERE id = ? AND tenant_id = ? FOR UPDATE",
+        )
+        .bind(self.refund.id)
+        .bind(self.refund.tenant)
+        .execute(tx.conn())
+        .await?;
         let said: Option<Redirect> = if self.takes_two {
             sqlx::query_as(FIND)
                 .bind(self.refund.id)
+                .bind(self.refund.tenant)
                 .fetch_optional(tx.conn())
                 .await?
         } else {

@@ -153,7 +153,12 @@ async fn facts_for_risk(
         return Ok(None);
     };
     let own_merchant = match order.customer {
-        Some(customer) => payments.merchants.employs(order.merchant, customer).await?,
+        Some(customer) => {
+            let merchants = &payments.merchants;
+            merchants
+                .employs(order.tenant, order.merchant, customer)
+                .await?
+        }
         None => false,
     };
     let amount = request.amount.unwrap_or_else(|| order.refundable());

@@ -97,7 +97,7 @@ pub(super) async fn settle(
     let mut operation = SettlePayment::new(tenant, notice, ours, (rules, policy), callback);
     operation.refunded = match operation.order {
         Some(order) if refunded => {
-            let ours = refunds_of(&payments.db, order).await?;
+            let ours = refunds_of(&payments.db, tenant, order).await?;
             if ours
                 .iter()
                 .all(|refund| refund.state.kind().never_reached_channel())

@@ -179,7 +179,7 @@ pub(super) async fn raise_for_order(
     kind: ExceptionKind,
     detail: String,
 ) -> Result<(), DbError> {
-    let told = exceptions_of(&payments.db, order.id).await?;
+    let told = exceptions_of(&payments.db, order.tenant, order.id).await?;
     let is_open = |told: &super::PaymentException| {
         told.kind == kind.name() && told.refund.is_none() && told.resolved_at.is_none()
     };

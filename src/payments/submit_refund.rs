@@ -21,7 +21,7 @@ use super::{
 use crate::{
     audit::Actor,
     db::{DbError, DueClaim, Tx, Work},
-    primitives::{RefundId, Timestamp},
+    primitives::{RefundId, TenantId, Timestamp},
 };
 
 /// Does what is due for a refund: tells WeChat, or asks. What is learnt is noted; the refund as it
@@ -61,14 +61,16 @@ async fn submit_refund(payments: &Payments, refund: Refund, until: Timestamp) ->
             *moved
         }
         // A callback was faster.
-        Ok(RefundUpdateOutcome::Before) => match find_refund(&payments.db, refund.id).await {
-            Ok(Some(moved)) => moved,
-            Ok(None) => refund,
-            Err(error) => {
-                tracing::warn!(refund.no = %refund.no(), reason = %error, "a refund that has moved is shown as it was");
-                refund
+        Ok(RefundUpdateOutcome::Before) => {
+            match find_refund(&payments.db, refund.tenant, refund.id).await {
+                Ok(Some(moved)) => moved,
+                Ok(None) => refund,
+                Err(error) => {
+                    tracing::warn!(refund.no = %refund.no(), reason = %error, "a refund that has moved is shown as it was");
+                    refund
+                }
             }
-        },
+        }
         Ok(RefundUpdateOutcome::Unpaid(_)) => refund,
         Ok(RefundUpdateOutcome::Rejected(reason)) => {
             tracing::error!(refund.no = %refund.no(), reason, "WeChat's answer about a refund is wrong: {reason}");
@@ -120,6 +122,7 @@ async fn note_refusal(payments: &Payments, refund: &Refund) {
 /// A refund, taken by one who is to see to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimedRefund {
+    pub tenant: TenantId,
     pub id: RefundId,
     /// Nobody else sees to it before this instant, and nobody has another claim with the same.
     pub until: Timestamp,
@@ -130,7 +133,7 @@ pub async fn reconcile_refund(
     payments: &Payments,
     claimed: ClaimedRefund,
 ) -> Result<Refund, RefundError> {
-    let refund = find_refund(&payments.db, claimed.id).await?;
+    let refund = find_refund(&payments.db, claimed.tenant, claimed.id).await?;
     let refund = refund.ok_or(RefundError::NotFound)?;
     Ok(submit_refund(payments, refund, claimed.until).await)
 }
@@ -138,12 +141,20 @@ pub async fn reconcile_refund(
 /// What is due for a refund, now, because a person wants it. While somebody else may be at it, and
 /// while an attempt may still arrive of which nothing was learnt, the refund is given back as it
 /// stands.
-pub async fn retry_refund(payments: &Payments, id: RefundId) -> Result<Refund, RefundError> {
-    let time_scale = payments.time_scale;
-    if let Some(claimed) = payments.db.run(ClaimRefund { id, time_scale }).await? {
+pub async fn retry_refund(
+    payments: &Payments,
+    tenant: TenantId,
+    id: RefundId,
+) -> Result<Refund, RefundError> {
+    let claim = ClaimRefund {
+        tenant,
+        id,
+        time_scale: payments.time_scale,
+    };
+    if let Some(claimed) = payments.db.run(claim).await? {
         return reconcile_refund(payments, claimed).await;
     }
-    let refund = find_refund(&payments.db, id).await?;
+    let refund = find_refund(&payments.db, tenant, id).await?;
     refund.ok_or(RefundError::NotFound)
 }
 
@@ -295,7 +306,7 @@ const CLAIM: u32 = 16;
 const LEASE_SECONDS: i64 = 60;
 
 const DUE: DueClaim = DueClaim {
-    select: "/* payments.due_refunds */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state NOT IN (?, ?) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    select: "/* payments.due_refunds */ SELECT id, tenant_id FROM refunds WHERE next_attempt_at <= ? AND state NOT IN (?, ?) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
     codes: &[
         RefundStateKind::Returning.code(),
         RefundStateKind::Withdrawn.code(),
@@ -307,6 +318,7 @@ const DUE: DueClaim = DueClaim {
 /// Takes one refund, unless somebody else has it or nothing is left to do.
 #[derive(Debug)]
 struct ClaimRefund {
+    tenant: TenantId,
     id: RefundId,
     time_scale: TimeScale,
 }
@@ -321,13 +333,14 @@ impl Work for ClaimRefund {
         let until = self.time_scale.after(now, LEASE_SECONDS);
         let claimed = sqlx::query(
             "/* payments.claim_refund */ UPDATE refunds SET next_attempt_at = ?, calling_until = ? \
-             WHERE id = ? AND next_attempt_at IS NOT NULL AND state NOT IN (?, ?) \
+             WHERE id = ? AND tenant_id = ? AND next_attempt_at IS NOT NULL AND state NOT IN (?, ?) \
              AND (calling_until IS NULL OR calling_until <= ?) \
              AND NOT (problem <=> ? AND next_attempt_at > ?)",
         )
         .bind(until)
         .bind(until)
         .bind(self.id)
+        .bind(self.tenant)
         .bind(RefundStateKind::Returning.code())
         .bind(RefundStateKind::Withdrawn.code())
         .bind(now)
@@ -335,7 +348,11 @@ impl Work for ClaimRefund {
         .bind(now)
         .execute(tx.conn())
         .await?;
-        Ok((claimed.rows_affected() == 1).then_some(ClaimedRefund { id: self.id, until }))
+        Ok((claimed.rows_affected() == 1).then_some(ClaimedRefund {
+            tenant: self.tenant,
+            id: self.id,
+            until,
+        }))
     }
 }
 
@@ -358,12 +375,12 @@ impl Work for ClaimRefunds {
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {
         let now = tx.now();
         let until = self.time_scale.after(now, LEASE_SECONDS);
-        let due: Vec<(RefundId,)> = DUE
-            .claim(tx, (now, until), CLAIM, |(refund,): &(RefundId,)| {
-                *refund.bytes()
+        let due: Vec<(RefundId, TenantId)> = DUE
+            .claim(tx, (now, until), CLAIM, |(id, _): &(RefundId, TenantId)| {
+                *id.bytes()
             })
             .await?;
-        let claimed = |(id,)| ClaimedRefund { id, until };
+        let claimed = |(id, tenant)| ClaimedRefund { tenant, id, until };
         Ok(due.into_iter().map(claimed).collect())
     }
 }

@@ -1,6 +1,8 @@
 //! Refunds that wait for shares: *returning*, and *withdrawn* ones whose shares are still on their
 //! way back. Whoever shares payments looks at them and says here when to look again.
 
+use sqlx::FromRow;
+
 use super::RefundStateKind;
 use crate::{
     db::{DbError, DueClaim, Tx},
@@ -8,7 +10,7 @@ use crate::{
 };
 
 const DUE: DueClaim = DueClaim {
-    select: "/* payments.due_returns */ SELECT id FROM refunds WHERE next_attempt_at <= ? AND state IN (?, ?) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    select: "/* payments.due_returns */ SELECT id, tenant_id FROM refunds WHERE next_attempt_at <= ? AND state IN (?, ?) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
     codes: &[
         RefundStateKind::Returning.code(),
         RefundStateKind::Withdrawn.code(),
@@ -17,18 +19,24 @@ const DUE: DueClaim = DueClaim {
     where_id: " WHERE id IN (",
 };
 
+/// A refund that waits for shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct WaitingRefund {
+    #[sqlx(rename = "tenant_id")]
+    pub tenant: TenantId,
+    pub id: RefundId,
+}
+
 /// Claims up to `limit` of them that are due at `now`, for the caller alone until `until`.
 pub(crate) async fn claim_waiting_refunds(
     tx: &mut Tx,
     (now, until): (Timestamp, Timestamp),
     limit: u32,
-) -> Result<Vec<RefundId>, DbError> {
-    let due: Vec<(RefundId,)> = DUE
-        .claim(tx, (now, until), limit, |(refund,): &(RefundId,)| {
-            *refund.bytes()
-        })
-        .await?;
-    Ok(due.into_iter().map(|(refund,)| refund).collect())
+) -> Result<Vec<WaitingRefund>, DbError> {
+    DUE.claim(tx, (now, until), limit, |refund: &WaitingRefund| {
+        *refund.id.bytes()
+    })
+    .await
 }
 
 /// Has one that still waits looked at again at `next`.

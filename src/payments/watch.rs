@@ -483,11 +483,17 @@ pub struct NextQuery {
     pub problem: Option<String>,
 }
 
-pub(super) async fn next_query(db: &Db, order: OrderId) -> Result<Option<NextQuery>, DbError> {
+/// When WeChat is asked next about an order; none if nobody watches it.
+pub(super) async fn next_query(
+    db: &Db,
+    tenant: TenantId,
+    order: OrderId,
+) -> Result<Option<NextQuery>, DbError> {
     Ok(sqlx::query_as(
-        "/* payments.find_watch */ SELECT due_at, queries, problem FROM order_watches WHERE order_id = ?",
+        "/* payments.find_watch */ SELECT due_at, queries, problem FROM order_watches WHERE order_id = ? AND tenant_id = ?",
     )
     .bind(order)
+    .bind(tenant)
     .fetch_optional(db.pool())
     .await?)
 }

@@ -102,7 +102,7 @@ async fn prove_absent(payments: &Payments, refund: &Refund) -> Result<(), Refund
         ChannelOutcome::Unknown(_) => Err(RefundError::ChannelUnknown),
         ChannelOutcome::Done(said) => {
             apply_answer(payments, refund, said).await?;
-            let now = find_refund(&payments.db, refund.id).await?;
+            let now = find_refund(&payments.db, refund.tenant, refund.id).await?;
             let kind = now.map_or(refund.state.kind(), |refund| refund.state.kind());
             Err(RefundError::NotWithdrawable(kind))
         }

@@ -142,8 +142,8 @@ pub use counter::{
 pub use counter_key::describe_counter;
 pub use counters::{ActivityKey, COUNT, DISTINCT_MAX};
 pub use decision::{Action, Decision, Effect, FiredRule};
-pub use decisions_on::decisions_on;
 pub(crate) use decisions_on::read_decision;
+pub use decisions_on::{decisions_of_any_tenant, decisions_on};
 pub use evaluation::Evaluation;
 pub use file::{Mistake, Position, RuleFileErrors};
 pub use handle::Risk;

@@ -51,11 +51,12 @@ impl Work for AddReceiver {
         .await
         .map_err(DbError::from)?;
         let id: ReceiverId = sqlx::query_scalar(
-            "/* sharing.added_receiver */ SELECT id FROM sharing_receivers WHERE merchant_id = ? AND kind = ? AND account = ?",
+            "/* sharing.added_receiver */ SELECT id FROM sharing_receivers WHERE merchant_id = ? AND kind = ? AND account = ? AND tenant_id = ?",
         )
         .bind(self.merchant)
         .bind(form.kind.name())
         .bind(form.account.expose())
+        .bind(self.tenant)
         .fetch_one(tx.conn())
         .await
         .map_err(DbError::from)?;
@@ -191,10 +192,11 @@ impl Work for Remove {
         lock_merchant(tx, self.tenant, merchant).await?;
         let used: Option<(i32,)> = sqlx::query_as(
             "/* sharing.receiver_in_use */ SELECT 1 FROM sharing_rule_parts p JOIN sharing_rules r ON r.merchant_id = p.merchant_id AND r.version = p.version \
-             WHERE p.merchant_id = ? AND p.receiver_id = ? AND r.active = 1 AND r.version = (SELECT MAX(version) FROM sharing_rules WHERE merchant_id = ?)",
+             WHERE p.merchant_id = ? AND p.receiver_id = ? AND r.tenant_id = ? AND r.active = 1 AND r.version = (SELECT MAX(version) FROM sharing_rules WHERE merchant_id = ?)",
         )
         .bind(merchant)
         .bind(self.id)
+        .bind(self.tenant)
         .bind(merchant)
         .fetch_optional(tx.conn())
         .await
@@ -204,8 +206,9 @@ impl Work for Remove {
         }
         // Other writers hold the merchant's row, or change this one only from the state that they
         // read.
-        let before: String = sqlx::query_scalar("/* sharing.removed_receiver */ SELECT state FROM sharing_receivers WHERE id = ? FOR UPDATE")
+        let before: String = sqlx::query_scalar("/* sharing.removed_receiver */ SELECT state FROM sharing_receivers WHERE id = ? AND tenant_id = ? FOR UPDATE")
             .bind(self.id)
+            .bind(self.tenant)
             .fetch_one(tx.conn())
             .await
             .map_err(DbError::from)?;

@@ -24,12 +24,9 @@ pub async fn find_sharing(
     tenant: TenantId,
     order: OrderId,
 ) -> Result<Option<SharingView>, DbError> {
-    let Some((share, parts)) = find_by_order(db, order).await? else {
+    let Some((share, parts)) = find_by_order(db, tenant, order).await? else {
         return Ok(None);
     };
-    if share.tenant != tenant {
-        return Ok(None);
-    }
     let returns = returns_of(db, share.id).await?;
     Ok(Some(SharingView {
         share,
@@ -74,28 +71,36 @@ pub async fn list_sharings(
 
 pub(super) async fn find_by_order(
     db: &Db,
+    tenant: TenantId,
     order: OrderId,
 ) -> Result<Option<(PaymentShare, Vec<Part>)>, DbError> {
-    let statement =
-        format!("SELECT /* sharing.find */ {SHARE_COLUMNS} FROM sharings s WHERE s.order_id = ?");
+    let statement = format!(
+        "SELECT /* sharing.find */ {SHARE_COLUMNS} FROM sharings s WHERE s.order_id = ? AND s.tenant_id = ?"
+    );
     let row = sqlx::query(sqlx::AssertSqlSafe(statement))
         .bind(order)
+        .bind(tenant)
         .fetch_optional(db.pool())
         .await?;
     let Some(share) = row.as_ref().map(read_share).transpose()? else {
         return Ok(None);
     };
-    let parts = parts_of(db, share.id).await?;
+    let parts = parts_of(db, tenant, share.id).await?;
     Ok(Some((share, parts)))
 }
 
 /// Returns the parts in the order of their ids, which is their order in each call to WeChat.
-pub(super) async fn parts_of(db: &Db, share: SharingId) -> Result<Vec<Part>, DbError> {
+pub(super) async fn parts_of(
+    db: &Db,
+    tenant: TenantId,
+    share: SharingId,
+) -> Result<Vec<Part>, DbError> {
     let statement = format!(
-        "SELECT /* sharing.parts_of */ {PART_COLUMNS} FROM sharing_parts p JOIN sharing_receivers r ON r.id = p.receiver_id WHERE p.sharing_id = ? ORDER BY p.id"
+        "SELECT /* sharing.parts_of */ {PART_COLUMNS} FROM sharing_parts p JOIN sharing_receivers r ON r.id = p.receiver_id WHERE p.sharing_id = ? AND r.tenant_id = ? ORDER BY p.id"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
         .bind(share)
+        .bind(tenant)
         .fetch_all(db.pool())
         .await?;
     rows.iter().map(|row| Ok(read_part(row)?.1)).collect()

@@ -153,7 +153,7 @@ pub use share::{
 };
 pub use start::start_sharing;
 pub use submit_return::{RETURN_ATTEMPTS_MAX, claim_returns, reconcile_return};
-pub use submit_share::{SHARE_ATTEMPTS_MAX, claim_sharings, reconcile_sharing};
+pub use submit_share::{DueSharing, SHARE_ATTEMPTS_MAX, claim_sharings, reconcile_sharing};
 
 use crate::payments::Payments;
 

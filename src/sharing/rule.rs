@@ -80,10 +80,11 @@ pub async fn find_rule(
     let version: u32 = row.try_get(0)?;
     let parts = sqlx::query(
         "/* sharing.find_rule_parts */ SELECT p.receiver_id, r.kind, r.account, r.name_masked, p.ratio_ppm, p.description \
-         FROM sharing_rule_parts p JOIN sharing_receivers r ON r.id = p.receiver_id WHERE p.merchant_id = ? AND p.version = ? ORDER BY p.place",
+         FROM sharing_rule_parts p JOIN sharing_receivers r ON r.id = p.receiver_id WHERE p.merchant_id = ? AND p.version = ? AND r.tenant_id = ? ORDER BY p.place",
     )
     .bind(merchant)
     .bind(version)
+    .bind(tenant)
     .fetch_all(db.pool())
     .await?;
     let parts = parts.iter().map(|part| {
@@ -211,10 +212,11 @@ impl Work for SetSharingRule {
         lock_merchant(tx, rule.tenant, rule.merchant).await?;
         for (receiver, _, _) in &rule.parts {
             let state: Option<(String,)> = sqlx::query_as(
-                "/* sharing.receiver_state */ SELECT state FROM sharing_receivers WHERE id = ? AND merchant_id = ?",
+                "/* sharing.receiver_state */ SELECT state FROM sharing_receivers WHERE id = ? AND merchant_id = ? AND tenant_id = ?",
             )
             .bind(receiver)
             .bind(rule.merchant)
+            .bind(rule.tenant)
             .fetch_optional(tx.conn())
             .await
             .map_err(DbError::from)?;
@@ -236,8 +238,9 @@ impl Work for SetSharingRule {
 impl SetSharingRule {
     async fn insert(&self, tx: &mut Tx) -> Result<u32, DbError> {
         let rule = &self.rule;
-        let newest: Option<u32> = sqlx::query_scalar("/* sharing.newest_rule */ SELECT version FROM sharing_rules WHERE merchant_id = ? ORDER BY version DESC LIMIT 1")
+        let newest: Option<u32> = sqlx::query_scalar("/* sharing.newest_rule */ SELECT version FROM sharing_rules WHERE merchant_id = ? AND tenant_id = ? ORDER BY version DESC LIMIT 1")
             .bind(rule.merchant)
+            .bind(rule.tenant)
             .fetch_optional(tx.conn())
             .await?;
         let version = newest.unwrap_or(0).saturating_add(1);

@@ -88,7 +88,7 @@ pub async fn start_sharing(sharing: &Sharing, due: Due) -> Result<(), DbError> {
     }
     match payments.db.submit(operation).await {
         Ok(Started::Now(attempt)) => {
-            reconcile_begun(sharing, due.order, attempt).await?;
+            reconcile_begun(sharing, due.tenant, due.order, attempt).await?;
         }
         Ok(Started::Before | Started::NotWanted) => {}
         Err(SubmitError::Db(error)) => return Err(error),

@@ -11,10 +11,11 @@ use super::{
 use crate::{
     db::{DbError, Tx, Work},
     payments::{
-        ChannelOutcome, Payments, Refusal, RefusalKind, TimeScale, claim_waiting_refunds,
-        find_order, find_refund, note_stuck_refund, pause_seconds, postpone_waiting_refund,
+        ChannelOutcome, Payments, Refusal, RefusalKind, TimeScale, WaitingRefund,
+        claim_waiting_refunds, find_order, find_refund, note_stuck_refund, pause_seconds,
+        postpone_waiting_refund,
     },
-    primitives::RefundId,
+    primitives::{RefundId, TenantId},
 };
 
 /// Attempts, over about three quarters of an hour, after which a return fails because the
@@ -29,9 +30,13 @@ const CLAIM: u32 = 32;
 const LEASE_SECONDS: i64 = 60;
 
 /// Does what is due for a refund that waits for shares. A job repeats what fails.
-pub async fn reconcile_return(sharing: &Sharing, id: RefundId) -> Result<(), DbError> {
+pub async fn reconcile_return(
+    sharing: &Sharing,
+    tenant: TenantId,
+    id: RefundId,
+) -> Result<(), DbError> {
     let db = &sharing.payments.db;
-    let Some(refund) = find_refund(db, id).await? else {
+    let Some(refund) = find_refund(db, tenant, id).await? else {
         return Ok(());
     };
     let (share, round) = match start_return(sharing, &refund).await? {
@@ -42,12 +47,12 @@ pub async fn reconcile_return(sharing: &Sharing, id: RefundId) -> Result<(), DbE
         }
         ReturnRound::InProgress(share, round) => (share, round),
     };
-    let view = find_order(db, refund.tenant, refund.order).await?;
+    let view = find_order(db, tenant, refund.order).await?;
     let Some(order) = view.map(|view| view.order) else {
         return Ok(());
     };
-    let channel = sharing.channels.of(refund.tenant);
-    let parts = parts_of(db, share.id).await?;
+    let channel = sharing.channels.of(tenant);
+    let parts = parts_of(db, tenant, share.id).await?;
     let mut over = false;
     let mut attempts = 0;
     for ReturnCallDue { back, attempt } in round {
@@ -202,7 +207,7 @@ pub(super) async fn query_lost_returns(
 }
 
 /// Claims refunds that wait for shares and are due, for a minute.
-pub async fn claim_returns(payments: &Payments) -> Result<Vec<RefundId>, DbError> {
+pub async fn claim_returns(payments: &Payments) -> Result<Vec<WaitingRefund>, DbError> {
     let time_scale = payments.time_scale;
     payments.db.run(ClaimReturns { time_scale }).await
 }
@@ -214,7 +219,7 @@ struct ClaimReturns {
 
 impl Work for ClaimReturns {
     const NAME: &'static str = "sharing.claim_returns";
-    type Reply = Vec<RefundId>;
+    type Reply = Vec<WaitingRefund>;
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {

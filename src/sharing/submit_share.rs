@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 
+use sqlx::FromRow;
+
 use super::{
     Part, PartState, PaymentShare, ShareCall, SharePart, ShareState, Sharing, SharingChannel,
     apply_share::{ApplyShare, ShareUpdate, apply},
@@ -15,7 +17,7 @@ use crate::{
         ATTEMPTS_MAX, ChannelOutcome, Payments, Refusal, RefusalKind, TimeScale, find_order,
         note_stuck_sharing, resolve_stuck_sharing,
     },
-    primitives::{Lane, OrderId, SharingId},
+    primitives::{Lane, OrderId, SharingId, TenantId},
 };
 
 /// Attempts, over about three quarters of an hour, after which a share fails because WeChat says
@@ -35,18 +37,20 @@ const LEASE_SECONDS: i64 = 60;
 /// Returns the sharing afterwards; none if the order has none.
 pub async fn reconcile_sharing(
     sharing: &Sharing,
+    tenant: TenantId,
     order: OrderId,
 ) -> Result<Option<PaymentShare>, DbError> {
-    reconcile_begun(sharing, order, None).await
+    reconcile_begun(sharing, tenant, order, None).await
 }
 
 /// Reconciles a sharing whose first call is recorded already.
 pub(super) async fn reconcile_begun(
     sharing: &Sharing,
+    tenant: TenantId,
     order: OrderId,
     begun: Option<Attempt>,
 ) -> Result<Option<PaymentShare>, DbError> {
-    let Some((share, parts)) = find_by_order(&sharing.payments.db, order).await? else {
+    let Some((share, parts)) = find_by_order(&sharing.payments.db, tenant, order).await? else {
         return Ok(None);
     };
     let Some(payment) = find_payment(sharing, &share).await? else {
@@ -357,14 +361,24 @@ impl Operation for BeginShare {
 }
 
 const DUE: DueClaim = DueClaim {
-    select: "/* sharing.due_sharings */ SELECT id, order_id FROM sharings WHERE next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
+    select: "/* sharing.due_sharings */ SELECT id, order_id, tenant_id FROM sharings WHERE next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED",
     codes: &[],
     update: "UPDATE /* sharing.claim_sharings */ sharings SET next_attempt_at = ",
     where_id: " WHERE id IN (",
 };
 
-/// Claims orders whose sharing is due, for a minute.
-pub async fn claim_sharings(payments: &Payments) -> Result<Vec<OrderId>, DbError> {
+/// A sharing that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct DueSharing {
+    pub id: SharingId,
+    #[sqlx(rename = "order_id")]
+    pub order: OrderId,
+    #[sqlx(rename = "tenant_id")]
+    pub tenant: TenantId,
+}
+
+/// Claims sharings that are due, for a minute.
+pub async fn claim_sharings(payments: &Payments) -> Result<Vec<DueSharing>, DbError> {
     let time_scale = payments.time_scale;
     payments.db.run(ClaimSharings { time_scale }).await
 }
@@ -376,20 +390,14 @@ struct ClaimSharings {
 
 impl Work for ClaimSharings {
     const NAME: &'static str = "sharing.claim_sharings";
-    type Reply = Vec<OrderId>;
+    type Reply = Vec<DueSharing>;
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {
         let now = tx.now();
-        let due: Vec<(SharingId, OrderId)> = DUE
-            .claim(
-                tx,
-                (now, self.time_scale.after(now, LEASE_SECONDS)),
-                CLAIM,
-                |(sharing, _): &(SharingId, OrderId)| *sharing.bytes(),
-            )
-            .await?;
-        Ok(due.into_iter().map(|(_, order)| order).collect())
+        let until = self.time_scale.after(now, LEASE_SECONDS);
+        DUE.claim(tx, (now, until), CLAIM, |due: &DueSharing| *due.id.bytes())
+            .await
     }
 }
 

@@ -463,7 +463,9 @@ async fn theirs_may_be_abnormal_before_it_arrives_or_is_closed() {
     setup
         .channel
         .refunds_elsewhere(&known, "A", 200, RefundStatus::Success);
-    let refunds = payments::refunds_of(setup.app.db(), order).await.unwrap();
+    let refunds = payments::refunds_of(setup.app.db(), setup.app.tenant.id, order)
+        .await
+        .unwrap();
     assert!(
         refunds
             .iter()

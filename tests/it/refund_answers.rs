@@ -14,7 +14,7 @@ use zhangfang::{
         PaymentChannel, Payments, PrepayRequest, RedirectOutcome, Refund, RefundBy, RefundCall,
         RefundError, RefundRole, RefundState, RefundStatus, RequestRefund,
     },
-    primitives::{BusinessDay, Money, OrderNo, RefundNo, Secret, Timestamp},
+    primitives::{BusinessDay, Money, OrderNo, RefundNo, Secret, TenantId, Timestamp},
 };
 
 use crate::harness::TestApp;
@@ -31,7 +31,7 @@ struct Saying {
     /// Whether a refund that is sent elsewhere gets an answer.
     answers_redirects: bool,
     /// Who asks about a refund that is sent elsewhere before that is answered.
-    overtaken_by: Option<Payments>,
+    overtaken_by: Option<(TenantId, Payments)>,
 }
 
 impl Saying {
@@ -116,9 +116,11 @@ impl PaymentChannel for Saying {
         call: AbnormalRefund,
     ) -> BoxFuture<'_, ChannelOutcome<ChannelRefund>> {
         Box::pin(async move {
-            if let Some(faster) = &self.overtaken_by {
+            if let Some((tenant, faster)) = &self.overtaken_by {
                 let refund = call.refund_no.id();
-                payments::retry_refund(faster, refund).await.unwrap();
+                payments::retry_refund(faster, *tenant, refund)
+                    .await
+                    .unwrap();
             }
             if self.answers_redirects {
                 self.answer(call.refund_no, RefundStatus::Processing)
@@ -203,7 +205,9 @@ async fn an_answer_that_stays_wrong_is_told_once_and_books_nothing() {
     for _ in 0..3 {
         let due = "UPDATE refunds SET next_attempt_at = '2020-01-01', calling_until = NULL";
         app.execute(due).await;
-        payments::retry_refund(&payments, asked.id).await.unwrap();
+        payments::retry_refund(&payments, asked.tenant, asked.id)
+            .await
+            .unwrap();
     }
     let path = format!("/api/v1/admin/refunds/{}", asked.no());
     let shown = app.admin().get(&path).await.expect(200);
@@ -290,7 +294,7 @@ async fn a_refund_that_arrives_before_its_new_way_is_answered_is_told_as_it_stan
         refunded_fen: PAID_FEN,
         status: RefundStatus::Abnormal,
         answers_redirects: true,
-        overtaken_by: Some(arrived),
+        overtaken_by: Some((app.tenant.id, arrived)),
     };
     let payments = overtaken.into_payments(&app);
     let wei = Actor::new("operator:wei");

@@ -143,7 +143,7 @@ impl RefundSetup {
     /// A job looks at the refund.
     pub(crate) async fn reconcile(&self, refund: &Refund) -> RefundStateKind {
         self.is_due(refund).await;
-        let refund = payments::retry_refund(&self.payments, refund.id).await;
+        let refund = payments::retry_refund(&self.payments, refund.tenant, refund.id).await;
         refund.unwrap().state.kind()
     }
 
@@ -336,8 +336,9 @@ async fn nobody_tells_wechat_of_a_refund_while_somebody_may_be_at_it() {
         .fetch_one(setup.app.db().pool())
         .await
         .unwrap();
+    let tenant = setup.app.tenant.id;
     // A person who wants it done at once is shown it as it stands.
-    let shown = payments::retry_refund(&setup.payments, refund).await;
+    let shown = payments::retry_refund(&setup.payments, tenant, refund).await;
     assert_eq!(shown.unwrap().state.kind(), RefundStateKind::Accepted);
     assert_eq!(setup.channel.refund_calls(), 1);
     // It died in the middle. A job takes it over, and has it as long.
@@ -347,7 +348,7 @@ async fn nobody_tells_wechat_of_a_refund_while_somebody_may_be_at_it() {
     let claimed: Vec<_> = claimed.iter().map(|claimed| claimed.id).collect();
     assert_eq!(claimed, [refund]);
     clock.advance_seconds(30);
-    payments::retry_refund(&setup.payments, refund)
+    payments::retry_refund(&setup.payments, tenant, refund)
         .await
         .unwrap();
     assert!(
@@ -359,7 +360,7 @@ async fn nobody_tells_wechat_of_a_refund_while_somebody_may_be_at_it() {
     assert_eq!(setup.channel.refund_calls(), 1);
     // That one died, too. Now the person's word does.
     clock.advance_seconds(31);
-    let told = payments::retry_refund(&setup.payments, refund).await;
+    let told = payments::retry_refund(&setup.payments, tenant, refund).await;
     assert_eq!(told.unwrap().state.kind(), RefundStateKind::Processing);
     assert_eq!(setup.channel.refund_calls(), 2);
     setup.app.finish().await;
@@ -382,13 +383,13 @@ async fn a_refund_that_wechat_refuses_and_does_not_know_gives_back_money_and_poi
     // The first attempt got no answer and may still arrive: that WeChat does not have it yet proves
     // nothing.
     assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Accepted);
-    let known = payments::find_refund(setup.app.db(), refund.id).await;
+    let known = payments::find_refund(setup.app.db(), refund.tenant, refund.id).await;
     let attempts = known.unwrap().unwrap().attempts;
     assert_eq!(attempts.problem.as_deref(), Some("absent_once"));
     let pause = attempts.next_at.unwrap().seconds() - setup.app.app.now().seconds();
     assert!((580..=600).contains(&pause), "{pause}");
     // A person cannot hurry what may still arrive.
-    let asked = payments::retry_refund(&setup.payments, refund.id).await;
+    let asked = payments::retry_refund(&setup.payments, refund.tenant, refund.id).await;
     assert_eq!(asked.unwrap().state.kind(), RefundStateKind::Accepted);
     assert_eq!(setup.channel.refund_calls(), 2);
     assert_eq!(setup.order(order).await.refundable(), Money::ZERO);
@@ -433,8 +434,9 @@ async fn what_two_attempts_hear_at_one_moment_counts_once() {
     for place in 1..=2 {
         // The second takes over from the first, which was slow.
         setup.is_due(&refund).await;
-        let (payments, id) = (setup.payments.clone(), refund.id);
-        let attempt = tokio::spawn(async move { payments::retry_refund(&payments, id).await });
+        let (payments, tenant, id) = (setup.payments.clone(), refund.tenant, refund.id);
+        let attempt =
+            tokio::spawn(async move { payments::retry_refund(&payments, tenant, id).await });
         attempts.push(attempt);
         eventually("it asks what became of it", || async {
             (setup.channel.queries() == place).then_some(())
@@ -446,7 +448,7 @@ async fn what_two_attempts_hear_at_one_moment_counts_once() {
         let told = attempt.await.unwrap().unwrap();
         assert_eq!(told.state.kind(), RefundStateKind::Accepted);
     }
-    let known = payments::find_refund(setup.app.db(), refund.id).await;
+    let known = payments::find_refund(setup.app.db(), refund.tenant, refund.id).await;
     let attempts = known.unwrap().unwrap().attempts;
     assert_eq!(attempts.problem.as_deref(), Some("absent_once"));
     assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Failed);
@@ -463,9 +465,9 @@ async fn a_refusal_that_another_attempt_has_superseded_undoes_nothing() {
     ]);
     let refund = setup.refund(order, None, "r").await;
     setup.channel.shut();
-    let (payments, id) = (setup.payments.clone(), refund.id);
+    let (payments, tenant, id) = (setup.payments.clone(), refund.tenant, refund.id);
     setup.is_due(&refund).await;
-    let slow = tokio::spawn(async move { payments::retry_refund(&payments, id).await });
+    let slow = tokio::spawn(async move { payments::retry_refund(&payments, tenant, id).await });
     eventually("the slow one asks", || async {
         (setup.channel.queries() == 1).then_some(())
     })
@@ -529,7 +531,7 @@ async fn who_comes_to_a_refund_after_his_claim_does_not_call() {
         (setup.channel.queries() == 1).then_some(())
     })
     .await;
-    let asked = payments::retry_refund(&setup.payments, refund.id).await;
+    let asked = payments::retry_refund(&setup.payments, refund.tenant, refund.id).await;
     assert_eq!(asked.unwrap().state.kind(), RefundStateKind::Accepted);
     assert!(
         payments::claim_refunds(&setup.payments)
@@ -555,8 +557,8 @@ async fn an_answer_of_before_does_not_undo_what_a_callback_has_said_since() {
     assert_eq!(refund.state.kind(), RefundStateKind::Processing);
     setup.is_due(&refund).await;
     setup.channel.shut();
-    let (payments, id) = (setup.payments.clone(), refund.id);
-    let slow = tokio::spawn(async move { payments::retry_refund(&payments, id).await });
+    let (payments, tenant, id) = (setup.payments.clone(), refund.tenant, refund.id);
+    let slow = tokio::spawn(async move { payments::retry_refund(&payments, tenant, id).await });
     eventually("the slow one asks", || async {
         (setup.channel.queries() == 1).then_some(())
     })
@@ -663,7 +665,7 @@ async fn an_answer_that_does_not_fit_is_told_once_and_asked_about_ever_more_rare
     let refund = setup.refund(order, None, "r").await;
     let mut due = Vec::new();
     for _ in 0..3 {
-        let known = payments::find_refund(setup.app.db(), refund.id).await;
+        let known = payments::find_refund(setup.app.db(), refund.tenant, refund.id).await;
         let known = known.unwrap().unwrap();
         assert_eq!(known.attempts.problem.as_deref(), Some("wrong_amount"));
         due.push(known.attempts.next_at.unwrap().seconds() - setup.app.app.now().seconds());

@@ -137,7 +137,9 @@ async fn refund_books() -> RefundSetup {
     setup.refund(small, Some(100), "abnormal").await;
 
     let late = setup.paid_late(800, "p7").await;
-    let refund = payments::refunds_of(setup.app.db(), late).await.unwrap();
+    let refund = payments::refunds_of(setup.app.db(), setup.app.tenant.id, late)
+        .await
+        .unwrap();
     setup
         .channel
         .answers([ChannelReply::Is(RefundStatus::Success)]);

@@ -253,7 +253,7 @@ async fn a_large_refund_is_withdrawn_by_two() {
     let refund = setup.decide(&refund, true, "d2").await;
     counter.withdraw("lin", &refund, "w4").await.unwrap();
     assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Processing);
-    let now = payments::find_refund(setup.app.db(), refund.id).await;
+    let now = payments::find_refund(setup.app.db(), refund.tenant, refund.id).await;
     assert_eq!(now.unwrap().unwrap().progress.withdrawal, None);
     let late = counter.withdraw("wang", &refund, "w5").await;
     assert_eq!(kind_of(&late), RefundStateKind::Processing);
@@ -351,7 +351,7 @@ async fn two_withdrawals_at_once_by_two_processes_are_one_and_a_killed_one_is_no
     killed.abort();
     assert!(killed.await.unwrap_err().is_cancelled());
     assert_eq!(
-        payments::find_refund(setup.app.db(), refund.id)
+        payments::find_refund(setup.app.db(), refund.tenant, refund.id)
             .await
             .unwrap()
             .unwrap()
@@ -397,7 +397,7 @@ async fn what_wechat_had_after_all_is_booked_as_a_refund_made_elsewhere_and_is_f
             .await;
     }
     // What was withdrawn stays so; what WeChat made is another refund, once, and less is left.
-    let refunds = payments::refunds_of(setup.app.db(), refund.order)
+    let refunds = payments::refunds_of(setup.app.db(), refund.tenant, refund.order)
         .await
         .unwrap();
     let [own, after_all] = &refunds[..] else {

@@ -103,7 +103,7 @@ async fn find(db: &Db, of: &Explain) -> anyhow::Result<Vec<Told>> {
     };
     let mut report = Vec::new();
     let mut conn = db.pool().acquire().await?;
-    let decisions = risk::decisions_on(db, cause).await?;
+    let decisions = risk::decisions_of_any_tenant(db, cause).await?;
     for (id, decision) in decisions.into_iter().filter(|(id, _)| of.concerns(*id)) {
         let rules = risk::find_rule_set(&mut conn, decision.rule_set).await?;
         report.push(Told {

@@ -124,8 +124,8 @@ pub(in crate::http) async fn suspend(
 ) -> Result<Replayable, Problem> {
     let decision = Decision::suspend(&request.body.reason)?;
     let answer = decide(&app, &auth, id, &request, decision).await?;
-    merchants::forget_codes(app.db(), app.cache(), id).await?;
     let tenant = auth.caller().tenant;
+    merchants::forget_codes(app.db(), app.cache(), tenant, id).await?;
     payments::expedite_open_orders(app.payments(), tenant, id).await?;
     Ok(answer)
 }

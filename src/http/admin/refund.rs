@@ -14,9 +14,8 @@ pub(super) async fn get_refund(
     operator: Operator,
     refund_no: RefundNo,
 ) -> Result<Refund, Problem> {
-    let refund = payments::find_refund(app.db(), refund_no.id()).await?;
-    let own = refund.filter(|refund| refund.tenant == operator.tenant);
-    Ok(own.ok_or(RefundError::NotFound)?)
+    let refund = payments::find_refund(app.db(), operator.tenant, refund_no.id()).await?;
+    Ok(refund.ok_or(RefundError::NotFound)?)
 }
 
 /// In whose name an operator asks and decides.

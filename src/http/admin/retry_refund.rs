@@ -37,6 +37,6 @@ pub(in crate::http) async fn retry_refund(
 ) -> Result<Json<RefundView>, Problem> {
     let operator = auth.may(Permission::RefundPayments)?;
     let refund = get_refund(&app, operator, refund_no).await?;
-    let refund = payments::retry_refund(app.payments(), refund.id).await?;
+    let refund = payments::retry_refund(app.payments(), operator.tenant, refund.id).await?;
     Ok(Json(RefundView::from(&refund)))
 }

@@ -31,7 +31,7 @@ pub(in crate::http) async fn show_refund(
 ) -> Result<Json<RefundHistoryView>, Problem> {
     let operator = auth.may(Permission::ReadPayments)?;
     let refund = get_refund(&app, operator, refund_no).await?;
-    let history = payments::refund_history(app.db(), refund.id).await?;
-    let redirect = payments::find_redirect(app.db(), refund.id).await?;
+    let history = payments::refund_history(app.db(), refund.tenant, refund.id).await?;
+    let redirect = payments::find_redirect(app.db(), refund.tenant, refund.id).await?;
     Ok(Json(RefundHistoryView::new(&refund, &history, redirect)))
 }

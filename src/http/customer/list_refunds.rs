@@ -80,7 +80,7 @@ pub(in crate::http) async fn list_refunds(
 ) -> Result<Json<CustomerRefunds>, Problem> {
     let customer = auth.may(Permission::ReadOwn)?;
     let view = own_order(&app, customer, order_no).await?;
-    let refunds = payments::refunds_of(app.db(), view.order.id).await?;
+    let refunds = payments::refunds_of(app.db(), view.order.tenant, view.order.id).await?;
     let on_their_way = refunds
         .into_iter()
         .filter(|refund| refund.state.kind().is_booked());

@@ -57,7 +57,7 @@ pub(in crate::http) async fn get_payment(
 ) -> Result<Json<MerchantPaymentWithHistory>, Problem> {
     let staff = auth.may(Permission::ReadMerchantPayments)?;
     let view = own_order(&app, staff, order_no).await?;
-    let history = payments::history(app.db(), view.order.id).await?;
+    let history = payments::history(app.db(), view.order.tenant, view.order.id).await?;
     let history = history.into_iter().map(HistoryItem::from).collect();
     Ok(Json(MerchantPaymentWithHistory {
         payment: view.into(),

@@ -64,7 +64,7 @@ pub(in crate::http) async fn get_refund(
 ) -> Result<Json<MerchantRefundWithHistory>, Problem> {
     let staff = auth.may(Permission::ReadMerchantPayments)?;
     let refund = own_refund(&app, staff, refund_no).await?;
-    let history = payments::refund_history(app.db(), refund.id).await?;
+    let history = payments::refund_history(app.db(), refund.tenant, refund.id).await?;
     Ok(Json(MerchantRefundWithHistory {
         refund: MerchantRefund::from(&refund),
         history: history.into_iter().map(MerchantRefundStep::from).collect(),

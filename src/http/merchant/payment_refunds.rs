@@ -38,7 +38,7 @@ pub(in crate::http) async fn payment_refunds(
 ) -> Result<Json<MerchantRefunds>, Problem> {
     let staff = auth.may(Permission::ReadMerchantPayments)?;
     let view = own_order(&app, staff, order_no).await?;
-    let refunds = payments::refunds_of(app.db(), view.order.id).await?;
+    let refunds = payments::refunds_of(app.db(), view.order.tenant, view.order.id).await?;
     Ok(Json(MerchantRefunds {
         items: refunds.iter().map(MerchantRefund::from).collect(),
     }))

@@ -95,9 +95,8 @@ pub(super) async fn own_refund(
     staff: Staff,
     refund_no: RefundNo,
 ) -> Result<Refund, Problem> {
-    let refund = payments::find_refund(app.db(), refund_no.id()).await?;
-    let own =
-        refund.filter(|refund| refund.tenant == staff.tenant && refund.merchant == staff.merchant);
+    let refund = payments::find_refund(app.db(), staff.tenant, refund_no.id()).await?;
+    let own = refund.filter(|refund| refund.merchant == staff.merchant);
     Ok(own.ok_or(RefundError::NotFound)?)
 }
 

@@ -22,18 +22,20 @@ impl Work for ClaimRun {
     async fn run(&self, tx: &mut Tx) -> Result<Option<ExpiryRun>, DbError> {
         let now = tx.now();
         let leased = store::leased_run(tx).await?;
-        let id = match leased {
-            Some((_, holder, until)) if holder != self.holder && until >= now => return Ok(None),
-            Some((id, ..)) => id,
+        let run = match leased {
+            Some(leased) if leased.holder != self.holder && leased.leased_until >= now => {
+                return Ok(None);
+            }
+            Some(leased) => leased.run,
             None => match store::first_open(tx).await? {
-                Some(id) => id,
+                Some(run) => run,
                 None => return Ok(None),
             },
         };
-        if !store::lease(tx, id, &self.holder, now.plus_seconds(LEASE_SECONDS)).await? {
+        if !store::lease(tx, run.id, &self.holder, now.plus_seconds(LEASE_SECONDS)).await? {
             return Ok(None);
         }
-        store::find_run(tx, id).await
+        store::find_run(tx, run.tenant, run.id).await
     }
 }
 

@@ -90,11 +90,17 @@ pub(super) async fn open_run(tx: &mut Tx, tenant: TenantId) -> Result<Option<Exp
         .await?)
 }
 
-pub(super) async fn find_run(tx: &mut Tx, id: ExpiryRunId) -> Result<Option<ExpiryRun>, DbError> {
-    let statement =
-        format!("/* points.find_expiry */ SELECT {COLUMNS} FROM point_expiry_runs WHERE id = ?");
+pub(super) async fn find_run(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: ExpiryRunId,
+) -> Result<Option<ExpiryRun>, DbError> {
+    let statement = format!(
+        "/* points.find_expiry */ SELECT {COLUMNS} FROM point_expiry_runs WHERE id = ? AND tenant_id = ?"
+    );
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement))
         .bind(id)
+        .bind(tenant)
         .fetch_optional(tx.conn())
         .await?)
 }
@@ -118,24 +124,39 @@ pub(super) async fn list_runs(
         .await?)
 }
 
-/// Returns and locks the run that is worked on, its worker, and the end of the lease.
-pub(super) async fn leased_run(
-    tx: &mut Tx,
-) -> Result<Option<(ExpiryRunId, Vec<u8>, Timestamp)>, DbError> {
+/// A run that nobody has finished.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub(super) struct OpenRun {
+    pub id: ExpiryRunId,
+    #[sqlx(rename = "tenant_id")]
+    pub tenant: TenantId,
+}
+
+/// A run that is worked on, its worker, and the end of the lease.
+#[derive(Debug, FromRow)]
+pub(super) struct LeasedRun {
+    #[sqlx(flatten)]
+    pub run: OpenRun,
+    pub holder: Vec<u8>,
+    pub leased_until: Timestamp,
+}
+
+/// Returns and locks the run that is worked on. There is one lease, whichever the tenant.
+pub(super) async fn leased_run(tx: &mut Tx) -> Result<Option<LeasedRun>, DbError> {
     Ok(sqlx::query_as(
-        "/* points.leased_expiry */ SELECT id, holder, leased_until FROM point_expiry_runs WHERE lease = 1 FOR UPDATE",
+        "/* points.leased_expiry */ SELECT id, tenant_id, holder, leased_until FROM point_expiry_runs WHERE lease = 1 FOR UPDATE",
     )
     .fetch_optional(tx.conn())
     .await?)
 }
 
-pub(super) async fn first_open(tx: &mut Tx) -> Result<Option<ExpiryRunId>, DbError> {
-    let first: Option<(ExpiryRunId,)> = sqlx::query_as(
-        "/* points.first_expiry */ SELECT id FROM point_expiry_runs WHERE open = 1 ORDER BY id LIMIT 1",
+/// Returns the oldest run that is not finished, of all tenants.
+pub(super) async fn first_open(tx: &mut Tx) -> Result<Option<OpenRun>, DbError> {
+    Ok(sqlx::query_as(
+        "/* points.first_expiry */ SELECT id, tenant_id FROM point_expiry_runs WHERE open = 1 ORDER BY id LIMIT 1",
     )
     .fetch_optional(tx.conn())
-    .await?;
-    Ok(first.map(|(id,)| id))
+    .await?)
 }
 
 /// Returns false if another worker has a lease, on this run or another: there is one lease.

@@ -34,13 +34,13 @@ pub(crate) async fn evaluate_challengeable(
     facts: Facts,
     activity: ActivityKey,
 ) -> Result<Evaluation, DbError> {
-    let (customer, stage) = (facts.customer, facts.stage);
+    let (tenant, customer, stage) = (facts.tenant, facts.customer, facts.stage);
     let since = facts.at.plus_seconds(-risk.answer_valid_seconds());
     let evaluation = risk.evaluate_keyed(facts, activity).await;
     let Some(customer) = customer.filter(|_| evaluation.action() == Action::Verify) else {
         return Ok(evaluation);
     };
-    let answered = store::find_answered(db, customer, stage, since).await?;
+    let answered = store::find_answered(db, tenant, customer, stage, since).await?;
     Ok(match answered {
         Some(challenge) => risk.reevaluate_answered(&evaluation, challenge),
         None => evaluation,
@@ -105,7 +105,7 @@ pub(crate) async fn open_challenge_in(
     customer: CustomerId,
     decision: DecisionId,
 ) -> Result<ChallengeId, DbError> {
-    if let Some(open) = store::lock_open(tx, customer, facts.stage).await? {
+    if let Some(open) = store::lock_open(tx, facts.tenant, customer, facts.stage).await? {
         if open.state_at(tx.now()) == ChallengeState::Open {
             return Ok(open.id);
         }
@@ -122,7 +122,7 @@ pub(crate) async fn open_challenge_in(
         Ok(()) => Ok(id),
         // Another request of the same customer was a moment earlier.
         Err(error) if error.unique_key().as_deref() == Some("risk_challenges_open") => {
-            let open = store::lock_open(tx, customer, facts.stage).await?;
+            let open = store::lock_open(tx, facts.tenant, customer, facts.stage).await?;
             let open = open.ok_or(DbError::Inconsistent(
                 "a challenge that is there and is not",
             ))?;

@@ -145,14 +145,16 @@ pub(super) async fn lock(
 /// The open one, locked.
 pub(super) async fn lock_open(
     tx: &mut Tx,
+    tenant: TenantId,
     customer: CustomerId,
     stage: Stage,
 ) -> Result<Option<Challenge>, DbError> {
     let row = sqlx::query(
         "/* risk.lock_open_challenge */ SELECT id, tenant_id, customer_id, stage, decision_id, state, attempts, created_at, expires_at, answered_at \
-         FROM risk_challenges WHERE open_for = ? FOR UPDATE",
+         FROM risk_challenges WHERE open_for = ? AND tenant_id = ? FOR UPDATE",
     )
     .bind(open_for((customer, stage)).as_slice())
+    .bind(tenant)
     .fetch_optional(tx.conn())
     .await?;
     read_one(row.as_ref())
@@ -161,15 +163,17 @@ pub(super) async fn lock_open(
 /// The latest of the customer's answers at this stage that is not older than `since`.
 pub(super) async fn find_answered(
     db: &Db,
+    tenant: TenantId,
     customer: CustomerId,
     stage: Stage,
     since: Timestamp,
 ) -> Result<Option<ChallengeId>, DbError> {
     let id = sqlx::query_scalar(
         "/* risk.find_answered */ SELECT id FROM risk_challenges \
-         WHERE customer_id = ? AND stage = ? AND answered_at > ? ORDER BY answered_at DESC LIMIT 1",
+         WHERE customer_id = ? AND tenant_id = ? AND stage = ? AND answered_at > ? ORDER BY answered_at DESC LIMIT 1",
     )
     .bind(customer)
+    .bind(tenant)
     .bind(stage.code())
     .bind(since)
     .fetch_optional(db.pool())

@@ -99,7 +99,9 @@ async fn a_share_refused_to_one_process_while_anothers_call_is_under_way_is_shar
         (stage.asked().len() == 1).then_some(())
     })
     .await;
-    reconcile_sharing(&quick, order).await.unwrap();
+    reconcile_sharing(&quick, stage.app.tenant.id, order)
+        .await
+        .unwrap();
     assert_eq!(stage.asked().len(), 2);
     assert_eq!(stage.books().await, UNDER_WAY);
     stage.channel.unblock();
@@ -277,7 +279,9 @@ async fn a_late_answer_about_what_was_called_refused_is_not_dropped() {
     })
     .await;
     stage.nothing_arrives_any_more().await;
-    reconcile_sharing(&quick, order).await.unwrap();
+    reconcile_sharing(&quick, stage.app.tenant.id, order)
+        .await
+        .unwrap();
     assert_eq!(stage.books().await, (10_000, 0, 0, 0));
     stage.channel.unblock();
     job.await.unwrap().unwrap();
@@ -330,14 +334,14 @@ async fn what_was_called_lost_and_came_back_is_booked_told_and_stops_refunds() {
     let refund = stage.refund(order, 5_000, "r1").await;
     stage.channel.trouble([Trouble::Held, REFUSED]);
     let (slow, quick) = (stage.sharing.clone(), stage.second().await);
-    let id = refund.id;
-    let job = tokio::spawn(async move { reconcile_return(&slow, id).await });
+    let (tenant, id) = (refund.tenant, refund.id);
+    let job = tokio::spawn(async move { reconcile_return(&slow, tenant, id).await });
     eventually("the first calls", || async {
         (stage.channel.state().returns_asked == 1).then_some(())
     })
     .await;
     stage.nothing_arrives_any_more().await;
-    reconcile_return(&quick, id).await.unwrap();
+    reconcile_return(&quick, tenant, id).await.unwrap();
     assert_eq!(stage.refund_state(&refund).await, RefundStateKind::Accepted);
     assert_eq!(stage.books().await, (10_000 - 994 - 5_000, 994, 0, 0));
     stage.channel.unblock();

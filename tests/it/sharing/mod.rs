@@ -196,7 +196,7 @@ impl Stage {
     }
 
     async fn refund_state(&self, refund: &Refund) -> RefundStateKind {
-        let found = payments::find_refund(self.app.db(), refund.id).await;
+        let found = payments::find_refund(self.app.db(), refund.tenant, refund.id).await;
         found.unwrap().unwrap().state.kind()
     }
 

@@ -248,7 +248,7 @@ async fn withdraw(stage: &Stage, refund: &Refund) -> Refund {
 
 /// When the refund is looked at again.
 async fn looked_at(stage: &Stage, refund: &Refund) -> bool {
-    let found = payments::find_refund(stage.app.db(), refund.id).await;
+    let found = payments::find_refund(stage.app.db(), refund.tenant, refund.id).await;
     found.unwrap().unwrap().attempts.next_at.is_some()
 }
 

@@ -258,8 +258,8 @@ async fn two_jobs_at_once_share_each_payment_once() {
     for (place, order) in orders.iter().enumerate() {
         let refund = stage.refund(*order, 10_000, &format!("r{place}")).await;
         let (one, two) = tokio::join!(
-            zhangfang::sharing::reconcile_return(&stage.sharing, refund.id),
-            zhangfang::sharing::reconcile_return(&second, refund.id),
+            zhangfang::sharing::reconcile_return(&stage.sharing, refund.tenant, refund.id),
+            zhangfang::sharing::reconcile_return(&second, refund.tenant, refund.id),
         );
         one.unwrap();
         two.unwrap();

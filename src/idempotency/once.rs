@@ -98,7 +98,7 @@ where
 
     async fn run(&self, tx: &mut Tx) -> Result<OnceAnswer, Self::Error> {
         if !store::insert_claim(tx, &self.claim).await? {
-            let kept = store::find_answer(tx, self.claim.id).await?;
+            let kept = store::find_answer(tx, &self.claim).await?;
             let (request_hash, answer) = kept.ok_or(DbError::Inconsistent(
                 "an idempotency key that is there and is not",
             ))?;

@@ -5,11 +5,12 @@ use crate::db::{Db, DbError, Tx};
 
 /// Whether the key names an effect already. For what is better not begun twice; what decides is the
 /// claim itself.
-pub(crate) async fn is_known(db: &Db, id: [u8; 16]) -> Result<bool, DbError> {
+pub(crate) async fn is_known(db: &Db, claim: &Claim) -> Result<bool, DbError> {
     let known: Option<i64> = sqlx::query_scalar(
-        "/* idempotency.is_known */ SELECT 1 FROM idempotency_keys WHERE id = ?",
+        "/* idempotency.is_known */ SELECT 1 FROM idempotency_keys WHERE id = ? AND tenant_id = ?",
     )
-    .bind(id.as_slice())
+    .bind(claim.id.as_slice())
+    .bind(claim.tenant)
     .fetch_optional(db.pool())
     .await?;
     Ok(known.is_some())
@@ -62,13 +63,14 @@ type Row = (Vec<u8>, Option<Vec<u8>>, Option<i16>, Option<Vec<u8>>);
 /// The hash of the input, and the answer.
 pub(super) async fn find_answer(
     tx: &mut Tx,
-    id: [u8; 16],
+    claim: &Claim,
 ) -> Result<Option<([u8; 16], Option<StoredAnswer>)>, DbError> {
     let row: Option<Row> = sqlx::query_as(
         "/* idempotency.find_answer */ SELECT request_hash, effect_id, answer_status, answer \
-         FROM idempotency_keys WHERE id = ?",
+         FROM idempotency_keys WHERE id = ? AND tenant_id = ?",
     )
-    .bind(id.as_slice())
+    .bind(claim.id.as_slice())
+    .bind(claim.tenant)
     .fetch_optional(tx.conn())
     .await?;
     row.map(|(hash, effect, status, body)| {

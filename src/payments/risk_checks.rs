@@ -60,7 +60,7 @@ async fn facts_if_new(
     claim: &Claim,
     facts: impl Future<Output = Result<Option<Facts>, DbError>> + Send,
 ) -> Result<Option<Facts>, DbError> {
-    if idempotency::is_known(&payments.db, claim.id).await? {
+    if idempotency::is_known(&payments.db, claim).await? {
         return Ok(None);
     }
     facts.await

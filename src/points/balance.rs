@@ -127,14 +127,11 @@ impl From<time::Date> for BusinessDay {
     }
 }
 
-/// Returns SQL for the posted legs of a customer that are events, which excludes those between
-/// points and debt.
+/// Returns SQL for the posted legs that are events, which excludes those between points and debt.
 fn happened() -> String {
     let (posted, post) = (Phase::Posted.code(), Phase::Post.code());
     let no_debt = is_no_debt();
-    format!(
-        "t.constrained_account = ? AND t.tenant_id = ? AND t.phase IN ({posted}, {post}) AND {no_debt}"
-    )
+    format!("t.phase IN ({posted}, {post}) AND {no_debt}")
 }
 
 fn earned_and_spent() -> String {
@@ -170,7 +167,7 @@ pub async fn statistics(
     let (happened, earned_and_spent) = (happened(), earned_and_spent());
     let days = format!(
         "SELECT /* points.statistics */ DATE(t.created_at + INTERVAL 8 HOUR) AS day, {earned_and_spent} \
-         FROM transfers t WHERE {happened} GROUP BY day ORDER BY day DESC LIMIT 30"
+         FROM transfers t WHERE t.constrained_account = ? AND t.tenant_id = ? AND {happened} GROUP BY day ORDER BY day DESC LIMIT 30"
     );
     let days = sqlx::query_as(sqlx::AssertSqlSafe(days))
         .bind(id)
@@ -183,7 +180,7 @@ pub async fn statistics(
         "SELECT /* points.source_statistics */ {source} AS source, {earned_and_spent} \
          FROM transfers t \
          LEFT JOIN points_transactions p ON {kind} IN {of_transactions} AND p.id = CONCAT(SUBSTR(t.entry_id, 1, 15), x'00') \
-         WHERE {happened} GROUP BY 1 ORDER BY 1"
+         WHERE t.constrained_account = ? AND t.tenant_id = ? AND {happened} GROUP BY 1 ORDER BY 1"
     );
     let sources = sqlx::query_as(sqlx::AssertSqlSafe(sources))
         .bind(id)
@@ -194,7 +191,7 @@ pub async fn statistics(
     let events = format!(
         "SELECT /* points.event_statistics */ {what} AS what, \
          CAST(SUM(t.amount) AS SIGNED) AS points, COUNT(DISTINCT t.entry_id) AS times \
-         FROM transfers t WHERE {happened} GROUP BY 1 ORDER BY 1"
+         FROM transfers t WHERE t.constrained_account = ? AND t.tenant_id = ? AND {happened} GROUP BY 1 ORDER BY 1"
     );
     let events = sqlx::query_as(sqlx::AssertSqlSafe(events))
         .bind(id)

@@ -1,4 +1,4 @@
-//! Whose table is whose, and that SQL keeps to it as imports do.
+//! Whose table is whose, and that SQL keeps to it as imports do; and that reads name their tenant.
 //!
 //! Each file of `migrations/` names the slice that owns its table. A slice writes its own tables
 //! only; it reads its own and those of slices that stand above it in `src/lib.rs`, which it may
@@ -50,6 +50,39 @@ const ACROSS: [(&str, Does, &str, &str); 5] = [
         "tenants",
         "the tenant's row stands for the list of its rules, which is locked by it",
     ),
+];
+
+/// Reads that no rule below lets through, and why they may do without a tenant.
+const OF_ANY_TENANT: [(&str, &str); 8] = [
+    (
+        "auth.lock_session",
+        "a refresh token is all that is sent; the row says whose it is",
+    ),
+    (
+        "payments.find_tenant_of_order",
+        "the operators' commands are told a number and may see every tenant",
+    ),
+    (
+        "payments.known_orders",
+        "one statement for callbacks of all tenants at once; who settles compares the tenant",
+    ),
+    (
+        "payments.watch_boundary",
+        "a scan over all orders by time, which says how far it may go",
+    ),
+    (
+        "payments.sweep_boundary",
+        "a scan over all orders by time, which says how far it may go",
+    ),
+    (
+        "points.find_parties",
+        "one row in any case: each table is joined by id and tenant",
+    ),
+    (
+        "points.first_expiry",
+        "a job claims the oldest run of all tenants",
+    ),
+    ("points.leased_expiry", "there is one lease for all tenants"),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
@@ -110,6 +143,134 @@ fn uses(text: &str, tables: &BTreeMap<String, String>) -> BTreeSet<(Does, String
         }
     }
     found
+}
+
+/// The named `SELECT`s of a source, each with its text as far as the next statement or function.
+fn named_selects(source: &str) -> Vec<(String, String)> {
+    let lines = source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let joined: Vec<_> = lines
+        .map(|line| line.trim().trim_end_matches('\\'))
+        .collect();
+    let joined = joined.join(" ");
+    let mut found = Vec::new();
+    for function in joined.split("fn ") {
+        let mut rest = function;
+        while let Some((before, after)) = rest.split_once("/* ") {
+            let Some((name, after)) = after.split_once(" */") else {
+                break;
+            };
+            rest = after;
+            let verb = before.split_whitespace().last();
+            let selects = |verb: &str| verb.trim_start_matches('"') == "SELECT";
+            let text = after.split_once("/* ").map_or(after, |(text, _)| text);
+            if verb.is_some_and(selects) || text.trim_start().starts_with("SELECT ") {
+                found.push((name.to_owned(), text.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+/// Whether the condition of a statement compares the tenant.
+fn names_the_tenant(text: &str) -> bool {
+    let condition = text.split_once("WHERE ").map_or("", |(_, after)| after);
+    condition.contains("tenant_id = ") || condition.contains("tenant_id IN (")
+}
+
+/// Tables whose rows say which tenant's they are.
+fn tables_of_tenants() -> BTreeMap<String, String> {
+    let of_file = |sql: &str| {
+        let made = sql
+            .lines()
+            .find_map(|line| line.strip_prefix("CREATE TABLE "))?;
+        let name = made.split(' ').next()?.to_owned();
+        let column = |line: &str| line.trim_start().starts_with("tenant_id ");
+        sql.lines().any(column).then_some((name, String::new()))
+    };
+    let tables = MIGRATOR.iter();
+    tables
+        .filter_map(|file| of_file(file.sql.as_str()))
+        .collect()
+}
+
+/// A caller who forgets whose rows it reads is one that compiles, so the tenant stands in the
+/// statement. Without it read:
+/// - `verify`, which looks at everything;
+/// - what an operation loads (`load_…`): by keys that it was told or has read, of rows that say
+///   whose they are, and it compares;
+/// - the claims of jobs, over all tenants by time;
+/// - what says so in its name (`…_of_any_tenant`), and why in its function's text;
+/// - [`OF_ANY_TENANT`].
+#[test]
+fn a_read_names_its_tenant() {
+    let tables = tables_of_tenants();
+    assert!(tables.len() > 35, "{tables:?}");
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let mut needless: BTreeSet<_> = OF_ANY_TENANT.iter().map(|read| read.0).collect();
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for file in files {
+        let within = file.strip_prefix(&src).unwrap();
+        if within.starts_with("verify") {
+            continue;
+        }
+        let source = std::fs::read_to_string(&file).unwrap();
+        for (name, text) in named_selects(&source) {
+            if uses(&text, &tables).is_empty() {
+                continue;
+            }
+            seen += 1;
+            let (_, verb) = name.split_once('.').unwrap();
+            let may = verb.starts_with("load_")
+                || verb.ends_with("_of_any_tenant")
+                || text.contains("FOR UPDATE SKIP LOCKED");
+            if names_the_tenant(&text) || may {
+                continue;
+            }
+            if OF_ANY_TENANT.iter().any(|read| read.0 == name) {
+                needless.remove(name.as_str());
+            } else {
+                wrong.push(format!("{}: {name}", within.display()));
+            }
+        }
+    }
+    assert!(seen > 100, "only {seen} statements were found");
+    assert!(wrong.is_empty(), "these name no tenant: {wrong:#?}");
+    assert!(needless.is_empty(), "these are not needed: {needless:?}");
+}
+
+#[test]
+fn whether_a_statement_names_its_tenant_is_read_from_its_text() {
+    let found = |source: &str| {
+        let selects = named_selects(source).into_iter();
+        let selects = selects.map(|(name, text)| (name, names_the_tenant(&text)));
+        selects.collect::<Vec<_>>()
+    };
+    let said = |name: &str, names| vec![(name.to_owned(), names)];
+    assert_eq!(
+        found("\"SELECT /* a.b */ x FROM t \\\n  WHERE id = ? AND tenant_id = ?\""),
+        said("a.b", true)
+    );
+    // Neither a column nor a join is a condition.
+    assert_eq!(
+        found(
+            "\"/* a.b */ SELECT tenant_id FROM t JOIN u ON u.tenant_id = t.tenant_id WHERE t.id = ?\""
+        ),
+        said("a.b", false)
+    );
+    // What the next function says is not said here.
+    assert_eq!(
+        found("\"/* a.b */ SELECT x FROM t WHERE id = ?\"\nfn next() { \"WHERE tenant_id = ?\" }"),
+        said("a.b", false)
+    );
+    assert_eq!(
+        found("sql.push(\"SELECT /* a.b */ x FROM t WHERE id = \").push(\" AND t.tenant_id = \")"),
+        said("a.b", true)
+    );
+    assert_eq!(found("\"UPDATE /* a.b */ t SET x = 1 WHERE id = ?\""), []);
 }
 
 /// Each table with the slice that its file names.

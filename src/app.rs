@@ -11,7 +11,7 @@ use crate::{
     deliveries::{Deliveries, SettingsCache},
     limits::Limits,
     merchants::{MerchantCache, MiniProgramCodes},
-    payments::{PaymentChannels, Payments, PolicyCache, RecentOrders, TimeScale},
+    payments::{PaymentChannels, Payments, PointsParties, PolicyCache, RecentOrders, TimeScale},
     points::{PointsService, RulesCache},
     primitives::{Clock, IdSource, RandomIds, SystemClock, TenantId, Timestamp},
     risk::{self, Risk},
@@ -212,6 +212,7 @@ impl App {
             db: payments.db.clone(),
             rules: payments.rules.clone(),
             risk: payments.risk.clone(),
+            parties: Arc::new(PointsParties),
         }
     }
 

@@ -21,9 +21,9 @@
 //! | [`facts`] | who does what, where, with how much, from where: what limits, points and risk know of an activity |
 //! | [`limits`] | who may ask how often: in process, and shared through Redis |
 //! | [`ledger`] | accounts, transfers, pending and resolved |
+//! | [`tenants`] | the tenants that share a database |
 //! | [`risk`] | rules that people steer: facts in, a decision with its reasons out |
 //! | [`points`] | what a payment earns; what a customer has |
-//! | [`tenants`] | the tenants that share a database |
 //! | [`auth`] | tokens, sessions, permissions; the port to WeChat's login |
 //! | [`customers`], [`merchants`] | people who pay; merchants, their staff and their collection codes |
 //! | [`payments`] | order, prepay, callback, settlement; the port to the channel |
@@ -55,9 +55,12 @@ pub mod facts;
 pub mod limits;
 
 pub mod ledger;
-pub mod points;
-pub mod risk;
+
 pub mod tenants;
+
+pub mod risk;
+
+pub mod points;
 
 pub mod auth;
 pub mod customers;

@@ -198,7 +198,7 @@ impl PaymentChannel for PrepayChannel {
 /// A tenant with ten merchants and a code each, and many customers, written straight into the
 /// tables.
 pub(crate) async fn populate(db: &Db) -> (TenantId, Vec<String>, Vec<CustomerId>) {
-    let tenant = zhangfang::tenants::create(db, "bench", "bench")
+    let tenant = zhangfang::points::create_tenant(db, "bench", "bench")
         .await
         .unwrap()
         .id;

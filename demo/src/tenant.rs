@@ -21,6 +21,7 @@ use zhangfang::{
     auth::{OperatorRole, Principal},
     cli::open_database,
     config::TokenOnly,
+    points,
     primitives::Money,
     tenants::{self, TenantError},
 };
@@ -87,7 +88,7 @@ pub(super) async fn operators(settings: &TokenOnly) -> anyhow::Result<Operators>
         if let Some(tenant) = tenants::find_by_code(&db, TENANT).await? {
             return Ok(tenant);
         }
-        match tenants::create(&db, TENANT, TENANT_NAME).await {
+        match points::create_tenant(&db, TENANT, TENANT_NAME).await {
             // Two demos at once.
             Err(TenantError::CodeTaken) => {
                 let tenant = tenants::find_by_code(&db, TENANT).await?;

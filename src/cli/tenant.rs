@@ -6,7 +6,7 @@ use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 
 use crate::{
     config::{DatabaseOnly, Source},
-    telemetry, tenants,
+    points, telemetry, tenants,
 };
 
 const ABOUT: &str = "\
@@ -49,7 +49,7 @@ impl Tenant {
         let db = super::open_database(&settings.database).await?;
         let text = match self.command {
             Command::Create { code, name } => {
-                let made = tenants::create(&db, &code, &name)
+                let made = points::create_tenant(&db, &code, &name)
                     .await
                     .with_context(|| format!("the tenant {code} was not made"));
                 made.map(|tenant| format!("tenant {} has number {}", tenant.code, tenant.id.0))

@@ -168,6 +168,8 @@ mod payer;
 mod plausible;
 #[cfg(test)]
 mod points_model_tests;
+mod points_parties;
+mod points_records;
 mod policy;
 mod projection;
 mod query_order;
@@ -232,6 +234,8 @@ pub use order::{
     PayMethod, Payment, PointsReview, PrepayId, RefundSums,
 };
 pub use order_history::{OrderHistory, order_history};
+pub use points_parties::PointsParties;
+pub use points_records::{PointsRecord, list_points_records};
 pub use policy::{
     LatePayment, PointsShortfall, Policy, PolicyCache, PolicyError, PolicyTerms, SetPolicy,
 };

@@ -9,11 +9,11 @@ use std::fmt::Write as _;
 use crate::{ledger::AccountKind, primitives::EntryKind};
 
 /// The SQL for the kind of a transfer's entry, a generated column.
-pub(super) const KIND: &str = "t.entry_kind";
+pub(crate) const KIND: &str = "t.entry_kind";
 
 /// The cause of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(crate) enum Cause {
     Order,
     Refund,
     Transaction,
@@ -23,7 +23,7 @@ pub(super) enum Cause {
     Other,
 }
 
-pub(super) const fn cause(kind: EntryKind) -> Cause {
+pub(crate) const fn cause(kind: EntryKind) -> Cause {
     match kind {
         EntryKind::Settlement | EntryKind::PointsHeld | EntryKind::HeldPartCredited => Cause::Order,
         EntryKind::RefundAccepted
@@ -127,7 +127,7 @@ const fn event(kind: EntryKind) -> &'static str {
 }
 
 /// Returns the codes of the kinds with one of the wanted causes, as an SQL list.
-pub(super) fn caused_by(wanted: &[Cause]) -> String {
+pub(crate) fn caused_by(wanted: &[Cause]) -> String {
     let kinds = EntryKind::ALL.into_iter();
     let codes = kinds
         .filter(|kind| wanted.contains(&cause(*kind)))
@@ -147,7 +147,7 @@ fn by_kind(value: impl Fn(EntryKind) -> String, otherwise: &str) -> String {
 }
 
 /// Returns SQL for the change type of a record.
-pub(super) fn change_type() -> String {
+pub(crate) fn change_type() -> String {
     let of_kind = by_kind(
         |kind| {
             let [at_once, pending, posted, voided] = records(kind);
@@ -173,19 +173,19 @@ fn on_debt() -> [String; 2] {
 }
 
 /// Returns an SQL condition: the transfer is not between the points and the debt.
-pub(super) fn is_no_debt() -> String {
+pub(crate) fn is_no_debt() -> String {
     let [shortfall, repaid] = on_debt();
     format!("NOT ({shortfall} OR {repaid})")
 }
 
 /// Returns SQL for the source or destination of a transfer; `p` is its points transaction, if any.
-pub(super) fn source_of() -> String {
+pub(crate) fn source_of() -> String {
     let of_kind = by_kind(|kind| format!("'{}'", source(kind)), "adjustment");
     format!("COALESCE(p.source, {of_kind})")
 }
 
 /// Returns SQL for the event as which statistics count a transfer.
-pub(super) fn counted_as() -> String {
+pub(crate) fn counted_as() -> String {
     by_kind(|kind| format!("'{}'", event(kind)), "adjusted")
 }
 

@@ -85,9 +85,11 @@ async fn check_parties(
     service: &PointsService,
     command: &PointsCommand,
 ) -> Result<Option<MerchantId>, PointsError> {
-    let parties = transaction_store::find_parties(&service.db, command).await?;
-    let status = parties.customer.ok_or(PointsError::CustomerUnknown)?;
-    if status != "active" && command.kind() != PointsTransactionKind::Deduct {
+    let parties = service.parties.find(&service.db, command).await?;
+    let active = parties
+        .customer_active
+        .ok_or(PointsError::CustomerUnknown)?;
+    if !active && command.kind() != PointsTransactionKind::Deduct {
         return Err(PointsError::CustomerBlocked);
     }
     if command.merchant.is_some() && !parties.merchant_exists {
@@ -97,14 +99,16 @@ async fn check_parties(
         return Ok(command.merchant);
     }
     match parties.order {
-        Some((customer, _)) if customer != Some(command.customer) => {
-            Err(PointsError::OrderNotTheirs)
-        }
+        Some(order) if order.customer != Some(command.customer) => Err(PointsError::OrderNotTheirs),
         None => Err(PointsError::OrderNotTheirs),
-        Some((_, merchant)) if command.merchant.is_some_and(|given| given != merchant) => {
+        Some(order)
+            if command
+                .merchant
+                .is_some_and(|given| given != order.merchant) =>
+        {
             Err(PointsError::MerchantUnknown)
         }
-        Some((_, merchant)) => Ok(Some(merchant)),
+        Some(order) => Ok(Some(order.merchant)),
     }
 }
 

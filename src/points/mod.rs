@@ -105,8 +105,8 @@
 //!   becomes a review by a person, since no customer is there to answer it.
 //! - **Caps** apply to payments: awards neither count towards them nor stop at them.
 //!
-//! Customer, order and merchant are read before the operation, from tables of slices below this
-//! one. That they exist, and whose they are, never changes.
+//! Customer, order and merchant are read before the operation, through a port ([`PartyLookup`]):
+//! the slices that own them know this one. That they exist, and whose they are, never changes.
 //!
 //! Events report the moves of points ([`PointsMove`]); the relay sums them by day, source and rule
 //! ([`day_statistics()`]).
@@ -117,8 +117,9 @@
 #![warn(clippy::arithmetic_side_effects)]
 
 mod balance;
-mod change_types;
+pub(crate) mod change_types;
 mod command;
+mod create_tenant;
 mod customer_points;
 mod day_projection;
 mod day_statistics;
@@ -129,6 +130,7 @@ mod execute;
 pub mod expiry;
 mod explain;
 mod movement;
+mod parties;
 mod return_points;
 mod review;
 mod rounding;
@@ -144,10 +146,9 @@ mod transaction_entries;
 mod transaction_store;
 mod validity;
 
-pub use balance::{
-    PointsRecord, Statistics, StatisticsDay, StatisticsSource, list_records, statistics,
-};
+pub use balance::{Statistics, StatisticsDay, StatisticsSource, statistics};
 pub use command::{HOLD_MINUTES, Instruction, InvalidWord, PointsCommand, Reference, Source};
+pub use create_tenant::{CreateTenant, create_tenant};
 pub use customer_points::{
     CustomerPoints, ExpiringDay, ExpiringSoon, balance, customer_points, list_expiring,
 };
@@ -163,6 +164,7 @@ pub(crate) use execute::executing;
 pub use execute::{Executed, execute};
 pub use explain::{CapStep, Capping, Earning, Explanation};
 pub use movement::PointsMove;
+pub use parties::{OrderParties, Parties, PartyLookup};
 #[cfg(test)]
 pub(crate) use return_points::returning;
 pub use return_points::{ReturnCommand, return_points};
@@ -170,9 +172,7 @@ pub(crate) use review::requested_by;
 pub use review::{decide_review, want_review};
 pub use rounding::Rounding;
 pub use rule::{NEVER, Rule, RuleError, RuleTerms};
-pub use rule_store::{
-    PastRule, Scope, find_all_rules, find_rule, insert_first_rule, list_versions,
-};
+pub use rule_store::{PastRule, Scope, find_all_rules, find_rule, list_versions};
 #[cfg(test)]
 pub(crate) use rules::one_rule;
 pub use rules::{Because, InForce, RuleStanding, RuleVersion, Rules};

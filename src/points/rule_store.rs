@@ -197,7 +197,7 @@ pub(super) async fn insert_version(
 }
 
 /// Inserts the first version of a new tenant's rule.
-pub async fn insert_first_rule(
+pub(super) async fn insert_first(
     tx: &mut Tx,
     tenant: TenantId,
     terms: &RuleTerms,

@@ -1,6 +1,10 @@
 //! The points service: what the use cases of this slice work with.
 
-use super::{PointsTransaction, PointsTransactionFilter, RulesCache, transaction_store};
+use std::sync::Arc;
+
+use super::{
+    PartyLookup, PointsTransaction, PointsTransactionFilter, RulesCache, transaction_store,
+};
 use crate::{
     db::{Db, DbError},
     primitives::{PageLimit, PointsTransactionId, TenantId},
@@ -13,6 +17,7 @@ pub struct PointsService {
     pub db: Db,
     pub rules: RulesCache,
     pub risk: Risk,
+    pub parties: Arc<dyn PartyLookup>,
 }
 
 /// Returns a points transaction of the tenant.

@@ -12,8 +12,7 @@ use crate::{
     audit::Actor,
     db::{Change, Db, DbError, DueClaim, Recorder, RowSet, Sql, Tx},
     primitives::{
-        BusinessDay, CustomerId, MerchantId, PageLimit, Points, PointsTransactionId, TenantId,
-        Timestamp,
+        BusinessDay, CustomerId, PageLimit, Points, PointsTransactionId, TenantId, Timestamp,
     },
 };
 
@@ -248,41 +247,6 @@ pub(super) async fn claim_due(
         |(id, _): &(PointsTransactionId, TenantId)| *id.bytes(),
     )
     .await
-}
-
-/// What a command names and this slice does not own: read once, since none of it changes later (but
-/// whether a customer is blocked, which need not be sure to the instant).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Parties {
-    /// The customer's status; none for one that does not exist.
-    pub(super) customer: Option<String>,
-    pub(super) merchant_exists: bool,
-    /// The order's customer and merchant.
-    pub(super) order: Option<(Option<CustomerId>, MerchantId)>,
-}
-
-pub(super) async fn find_parties(db: &Db, command: &PointsCommand) -> Result<Parties, DbError> {
-    let row = sqlx::query(
-        "/* points.find_parties */ SELECT c.status, m.id, o.customer_id, o.merchant_id FROM (SELECT 1) one \
-         LEFT JOIN customers c ON c.id = ? AND c.tenant_id = ? LEFT JOIN merchants m ON m.id = ? AND m.tenant_id = ? \
-         LEFT JOIN payment_orders o ON o.id = ? AND o.tenant_id = ?",
-    )
-    .bind(command.customer)
-    .bind(command.tenant)
-    .bind(command.merchant)
-    .bind(command.tenant)
-    .bind(command.order)
-    .bind(command.tenant)
-    .fetch_one(db.pool())
-    .await?;
-    let merchant: Option<MerchantId> = row.try_get(1)?;
-    let merchant_of_order: Option<MerchantId> = row.try_get(3)?;
-    let customer_of_order: Option<CustomerId> = row.try_get(2)?;
-    Ok(Parties {
-        customer: row.try_get(0)?,
-        merchant_exists: merchant.is_some(),
-        order: merchant_of_order.map(|merchant| (customer_of_order, merchant)),
-    })
 }
 
 /// Whether the reference was used.

@@ -1,9 +1,8 @@
-//! Making a tenant.
+//! Making a tenant's row.
 
 use super::{Tenant, store};
 use crate::{
-    db::{DbError, Tx, Work},
-    points::{self, RuleTerms},
+    db::{DbError, Tx},
     primitives::{Length, Text},
 };
 
@@ -20,40 +19,31 @@ pub enum TenantError {
     Db(#[from] DbError),
 }
 
-/// Makes a tenant and the first version of its points rule.
-#[derive(Debug)]
-pub struct CreateTenant {
-    pub code: String,
-    pub name: String,
-}
-
-impl Work for CreateTenant {
-    const NAME: &'static str = "tenants.create";
-    type Reply = Tenant;
-    type Error = TenantError;
-
-    async fn run(&self, tx: &mut Tx) -> Result<Tenant, TenantError> {
-        let plain =
-            |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
-        if !(2..=32).contains(&self.code.len()) || !self.code.bytes().all(plain) {
-            return Err(TenantError::BadCode);
-        }
-        let name = Text::parse(&self.name, Length::Characters(1, 100))
-            .map_err(|_| TenantError::BadName)?;
-        let id = store::insert(tx, &self.code, name.as_str())
-            .await
-            .map_err(|error| {
-                if error.unique_key().is_some() {
-                    TenantError::CodeTaken
-                } else {
-                    TenantError::Db(error)
-                }
-            })?;
-        points::insert_first_rule(tx, id, &RuleTerms::default(), "system").await?;
-        Ok(Tenant {
-            id,
-            code: self.code.clone(),
-            name: name.into_string(),
-        })
+/// Inserts a tenant, with nothing that its slices need from the start: for
+/// [`CreateTenant`](crate::points::CreateTenant), in whose transaction it stands.
+pub(crate) async fn insert_tenant(
+    tx: &mut Tx,
+    code: &str,
+    name: &str,
+) -> Result<Tenant, TenantError> {
+    let plain =
+        |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
+    if !(2..=32).contains(&code.len()) || !code.bytes().all(plain) {
+        return Err(TenantError::BadCode);
     }
+    let name = Text::parse(name, Length::Characters(1, 100)).map_err(|_| TenantError::BadName)?;
+    let id = store::insert(tx, code, name.as_str())
+        .await
+        .map_err(|error| {
+            if error.unique_key().is_some() {
+                TenantError::CodeTaken
+            } else {
+                TenantError::Db(error)
+            }
+        })?;
+    Ok(Tenant {
+        id,
+        code: code.to_owned(),
+        name: name.into_string(),
+    })
 }

@@ -5,17 +5,7 @@ mod create;
 mod id_cache;
 mod store;
 
-pub use create::{CreateTenant, TenantError};
+pub use create::TenantError;
+pub(crate) use create::insert_tenant;
 pub use id_cache::TenantIdCache;
 pub use store::{Tenant, find_by_code, list};
-
-use crate::db::Db;
-
-/// Makes a tenant with a first points rule: one point per yuan, for a year.
-pub async fn create(db: &Db, code: &str, name: &str) -> Result<Tenant, TenantError> {
-    db.run(CreateTenant {
-        code: code.to_owned(),
-        name: name.to_owned(),
-    })
-    .await
-}

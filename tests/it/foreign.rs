@@ -840,7 +840,7 @@ async fn a_tenant_that_is_not_there_is_not_asked_for_again_and_again() {
         app.anyone().post(path, &body).await.status
     };
     assert_eq!(post().await, 404);
-    zhangfang::tenants::create(app.db(), "later", "后来的平台")
+    zhangfang::points::create_tenant(app.db(), "later", "后来的平台")
         .await
         .unwrap();
     // What was heard a moment ago is kept for ten seconds.

@@ -372,7 +372,7 @@ async fn what_cannot_be_settled_is_not_credited_whatever_risk_says() {
             .unwrap()
     };
     let (here, now) = (app.tenant.id, SystemClock.now());
-    let elsewhere = zhangfang::tenants::create(app.db(), "other", "别家")
+    let elsewhere = zhangfang::points::create_tenant(app.db(), "other", "别家")
         .await
         .unwrap()
         .id;

@@ -10,7 +10,7 @@ use crate::{
         extract::{Auth, Customer, PageParams, PageQuery},
         problem::{Problem, Problems},
     },
-    points::{self, PointsRecord},
+    payments::{self, PointsRecord},
     primitives::{OrderNo, Page, Timestamp},
 };
 
@@ -77,7 +77,8 @@ pub(in crate::http) async fn points_records(
     let customer = auth.may(Permission::ReadOwn)?;
     let before = page.before::<u32>()?;
     let records =
-        points::list_records(app.db(), customer.tenant, customer.id, before, page.limit).await?;
+        payments::list_points_records(app.db(), customer.tenant, customer.id, before, page.limit)
+            .await?;
     let page = Page::cut(records, page.limit, |record| record.version.to_string());
     Ok(Json(page.map(PointsRecordItem::from)))
 }

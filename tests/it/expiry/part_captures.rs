@@ -1,8 +1,11 @@
 //! A part of a hold is spent after the lots that it holds have expired.
 
+use std::sync::Arc;
+
 use zhangfang::{
     audit::Actor,
     customers,
+    payments::PointsParties,
     points::{
         self, End, Instruction, PointsCommand, PointsError, PointsService, PointsTransaction,
         Reference, RulesCache, Source,
@@ -34,6 +37,7 @@ impl Counter {
         let service = PointsService {
             rules: RulesCache::start(db.clone()),
             risk: Risk::off(),
+            parties: Arc::new(PointsParties),
             db,
         };
         Self {

@@ -232,7 +232,7 @@ impl TestApp {
         change(&mut options);
         let clock = test_options.clock.clone().unwrap_or(Arc::new(SystemClock));
         let db = db_on(options, clock).await;
-        let tenant = zhangfang::tenants::create(&db, "demo", "演示平台")
+        let tenant = zhangfang::points::create_tenant(&db, "demo", "演示平台")
             .await
             .unwrap();
 

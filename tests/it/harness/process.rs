@@ -82,7 +82,7 @@ impl Drop for Server {
 /// The tenant, made before the service is there.
 pub(crate) async fn demo_tenant(scratch: &Scratch) -> Tenant {
     let db = db_of(DbOptions::new(scratch.service.clone())).await;
-    let tenant = zhangfang::tenants::create(&db, "demo", "演示平台")
+    let tenant = zhangfang::points::create_tenant(&db, "demo", "演示平台")
         .await
         .unwrap();
     db.close().await;

@@ -24,8 +24,8 @@ use zhangfang::{
     outbox::{self, Event},
     payments::{
         self, CreatePayment, HandledCallback, LatePayment, NoticeHeaders, OneChannel, Order,
-        Payments, PointsShortfall, PolicyCache, PolicyTerms, RecentOrders, Refund, RefundBy,
-        RefundError, RefundRole, RefundStatus, RequestRefund, SetPolicy, TimeScale,
+        Payments, PointsParties, PointsShortfall, PolicyCache, PolicyTerms, RecentOrders, Refund,
+        RefundBy, RefundError, RefundRole, RefundStatus, RequestRefund, SetPolicy, TimeScale,
     },
     points::{
         self, End, Instruction, PointsCommand, PointsError, PointsService, PointsTransactionState,
@@ -82,7 +82,7 @@ impl House {
             db.is_ready().await.then_some(())
         })
         .await;
-        let tenant = zhangfang::tenants::create(&db, "demo", "演示平台")
+        let tenant = zhangfang::points::create_tenant(&db, "demo", "演示平台")
             .await
             .unwrap()
             .id;
@@ -102,6 +102,7 @@ impl House {
             db: db.clone(),
             rules: payments.rules.clone(),
             risk: Risk::off(),
+            parties: Arc::new(PointsParties),
         };
         Self {
             scratch,

@@ -412,7 +412,7 @@ async fn only_back_ends_may_and_only_what_is_theirs() {
             .await
             .refused(404, "points_transaction_not_found");
     }
-    let elsewhere = zhangfang::tenants::create(app.db(), "other", "别处")
+    let elsewhere = zhangfang::points::create_tenant(app.db(), "other", "别处")
         .await
         .unwrap();
     let stranger = back_end(app, elsewhere.id, "merchant-crm");

@@ -156,7 +156,7 @@ async fn nobody_returns_what_another_back_end_or_another_tenant_took() {
     game.post(PATH, &body)
         .await
         .refused(404, "points_transaction_not_found");
-    let elsewhere = zhangfang::tenants::create(counter.app.db(), "other", "别处")
+    let elsewhere = zhangfang::points::create_tenant(counter.app.db(), "other", "别处")
         .await
         .unwrap();
     let stranger = back_end(&counter.app, elsewhere.id, "merchant-crm");

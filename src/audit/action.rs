@@ -1,39 +1,11 @@
-//! Actions, and who takes them.
-
-use std::fmt;
+//! What people and programs do.
 
 use serde_json::{Value, json};
 
+use super::Actor;
 use crate::primitives::{
     BusinessDay, CustomerId, MerchantId, Money, OrderId, OrderNo, Points, StaffId, Timestamp,
 };
-
-/// Who did it: a typed id, or `operator:<name>`, or the name of a job. At most 64 characters.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Actor(String);
-
-impl Actor {
-    pub const LENGTH_MAX: usize = 64;
-
-    /// Longer text is cut at a character: a name that is too long must not stop the action.
-    pub fn new(name: impl Into<String>) -> Self {
-        let mut name = name.into();
-        if let Some((end, _)) = name.char_indices().nth(Self::LENGTH_MAX) {
-            name.truncate(end);
-        }
-        Self(name)
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// What was done, with the facts that the subject alone does not tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,7 +223,7 @@ impl AuditAction {
                 reason,
                 asked_by,
             } => {
-                let asked_by = asked_by.as_ref().map(Actor::as_str);
+                let asked_by = asked_by.as_ref().map(Actor::to_string);
                 json!({ "amount_fen": amount, "reason": reason, "asked_by": asked_by })
             }
             Self::RefundRedirectRequested { to } | Self::RefundRedirected { to } => {
@@ -313,12 +285,6 @@ impl AuditAction {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_actor_with_a_long_name_is_cut_at_a_character() {
-        let actor = Actor::new("账".repeat(70));
-        assert_eq!(actor.as_str().chars().count(), Actor::LENGTH_MAX);
-    }
 
     #[test]
     fn a_detail_says_amounts_in_fen() {

@@ -63,7 +63,7 @@ impl RowSet for Lines {
             |sql, change| {
                 let line = change.after;
                 sql.push("(").bytes(change.key.bytes()).push(",").int(line.tenant.0);
-                sql.push(",").text(line.actor.as_str()).push(",").text(line.action.name());
+                sql.push(",").text(&line.actor.to_string()).push(",").text(line.action.name());
                 sql.push(",").text(&line.subject);
                 sql.push(",").text(&line.action.detail().to_string()).push(",").time(line.at).push(")");
             },

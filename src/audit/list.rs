@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{Actor, store};
+use super::store;
 use crate::{
     db::{Db, DbError},
     primitives::{Id, PageLimit, ParseIdError, TenantId, Timestamp},
@@ -39,12 +39,13 @@ impl FromStr for AuditLogId {
     }
 }
 
-/// A line as it was written. The action is text here: old lines may carry names that this program
-/// no longer writes.
+/// A line as it was written. Actor and action are text here: old lines may carry names that this
+/// program no longer writes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditLog {
     pub id: AuditLogId,
-    pub actor: Actor,
+    /// See [`Actor`](super::Actor).
+    pub actor: String,
     /// See [`AuditAction::name`](super::AuditAction::name).
     pub action: String,
     pub subject: String,

@@ -8,12 +8,14 @@
 //! Tables owned: `audit_logs`. Rows are inserted and read, never changed.
 
 mod action;
+mod actor;
 mod lines;
 mod list;
 mod record;
 mod store;
 
-pub use action::{Actor, AuditAction};
+pub use action::AuditAction;
+pub use actor::{Actor, OperatorName, SystemActor, UnknownActor};
 pub use lines::{Lines, note};
 pub use list::{AuditLog, AuditLogId, list_logs};
 pub use record::record;

@@ -24,7 +24,7 @@ pub(super) async fn insert_log(
     )
     .bind(id.bytes().as_slice())
     .bind(tenant)
-    .bind(actor.as_str())
+    .bind(actor)
     .bind(action.name())
     .bind(subject)
     .bind(Json(action.detail()))
@@ -70,7 +70,7 @@ fn log((id, actor, action, subject, detail, at): Row) -> Result<AuditLog, DbErro
         .map_err(|_| DbError::Inconsistent("an audit log's id"))?;
     Ok(AuditLog {
         id: AuditLogId::new(Id::from_bytes(id)),
-        actor: Actor::new(actor),
+        actor,
         action,
         subject,
         detail: detail.map_or(Value::Null, |detail| detail.0),

@@ -59,9 +59,9 @@ impl Principal {
     /// The name under which the principal's actions are recorded.
     pub fn actor(&self) -> Actor {
         match self {
-            Self::Customer { id, .. } => Actor::new(id.to_string()),
-            Self::Staff { id, .. } => Actor::new(id.to_string()),
-            Self::Operator { name, .. } => Actor::new(format!("operator:{name}")),
+            Self::Customer { id, .. } => Actor::Customer(*id),
+            Self::Staff { id, .. } => Actor::Staff(*id),
+            Self::Operator { name, .. } => Actor::operator(name.as_str()),
         }
     }
 

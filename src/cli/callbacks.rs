@@ -217,7 +217,7 @@ impl Replay {
         };
         let (mut played, mut unplayed) = (0_u32, 0_u32);
         for id in ids {
-            let by = Actor::new("operator:command-line");
+            let by = Actor::operator("command-line");
             let done = payments::replay_callback(app.payments(), tenant, id, by).await;
             super::print(&line(id, &done, self.json));
             match done {

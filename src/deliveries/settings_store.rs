@@ -142,7 +142,7 @@ pub(super) async fn put(
     .bind(settings.code_page.as_ref().map(PagePath::as_str))
     .bind(settings.program.name())
     .bind(now)
-    .bind(by.as_str())
+    .bind(by)
     .execute(tx.conn())
     .await?;
     Ok(())

@@ -200,7 +200,7 @@ impl<A: Audience, P: Needs> FromRequestParts<App> for Auth<A, P> {
             None => verified(&parts.headers, app)?,
         };
         let caller = A::of(&principal).ok_or_else(forbidden)?;
-        tracing::Span::current().record("caller", principal.actor().as_str());
+        tracing::Span::current().record("caller", tracing::field::display(principal.actor()));
         if !P::PERMISSION.is_none_or(|permission| principal.may(permission)) {
             return Err(forbidden());
         }
@@ -275,7 +275,7 @@ impl<T> Keyed<T> {
         let actor = principal.actor();
         Claim::new(
             principal.tenant(),
-            actor.as_str(),
+            &actor.to_string(),
             &self.route,
             &self.key,
             &input,

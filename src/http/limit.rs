@@ -81,7 +81,7 @@ fn subject(app: &App, limit: Limit, request: &mut Request) -> Option<Subject> {
 /// Who calls, also for the handler.
 fn verified_principal<'a>(app: &App, request: &'a mut Request) -> Option<&'a Principal> {
     let principal = extract::verified(request.headers(), app).ok()?;
-    tracing::Span::current().record("caller", principal.actor().as_str());
+    tracing::Span::current().record("caller", tracing::field::display(principal.actor()));
     Some(request.extensions_mut().get_or_insert(principal))
 }
 

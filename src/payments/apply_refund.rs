@@ -46,7 +46,7 @@ use super::{
     time_scale::ARRIVAL_WINDOW_SECONDS,
 };
 use crate::{
-    audit::Actor,
+    audit::{Actor, SystemActor},
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     primitives::{Lane, Timestamp},
 };
@@ -503,7 +503,10 @@ pub(super) async fn apply_answer(
     said: ChannelRefund,
 ) -> Result<RefundUpdateOutcome, DbError> {
     let about = (refund.tenant, Some(refund.id));
-    let (update, by) = (RefundUpdate::Channel(said), Actor::new("wechat"));
+    let (update, by) = (
+        RefundUpdate::Channel(said),
+        Actor::System(SystemActor::WeChat),
+    );
     let operation = ApplyRefund::answer(about, update, by, payments.time_scale);
     apply(payments, operation).await
 }
@@ -666,6 +669,6 @@ pub(crate) fn refund_update_operation(
             unsure: false,
         },
     };
-    let by = Actor::new("wechat");
+    let by = Actor::System(SystemActor::WeChat);
     ApplyRefund::answer((tenant, refund), update, by, super::TimeScale::default())
 }

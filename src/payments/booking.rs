@@ -387,7 +387,7 @@ pub(crate) fn put_order(
         version: order.version,
         state: order.state.kind().code(),
         why: why.code(),
-        actor: actor.map(|actor| actor.as_str().to_owned()),
+        actor: actor.map(Actor::to_string),
     };
     outbox::tell(cx, &event);
     set.put::<store::Orders>(order.id, order);

@@ -3,7 +3,7 @@
 use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 
 use crate::{
-    audit::{self, Actor, AuditAction},
+    audit::{self, Actor, AuditAction, SystemActor},
     db::{Db, DbError, Tx, Work},
     primitives::{
         ExceptionId, Lane, Length, OrderId, PageLimit, RefundId, TenantId, Text, Timestamp, coded,
@@ -56,7 +56,7 @@ pub struct PaymentException {
     pub refund: Option<RefundId>,
     pub detail: String,
     pub resolution: Option<String>,
-    pub resolved_by: Option<String>,
+    pub resolved_by: Option<Actor>,
     pub resolved_at: Option<Timestamp>,
     pub created_at: Timestamp,
 }
@@ -131,9 +131,10 @@ pub async fn settle_exception(
     resolution: &str,
 ) -> Result<(), DbError> {
     let now = tx.now();
-    sqlx::query("/* payments.settle_exception */ UPDATE payment_exceptions SET resolution = ?, resolved_by = 'tenant', resolved_at = ? \
+    sqlx::query("/* payments.settle_exception */ UPDATE payment_exceptions SET resolution = ?, resolved_by = ?, resolved_at = ? \
          WHERE tenant_id = ? AND kind = ? AND detail = ? AND resolved_at IS NULL")
         .bind(resolution)
+        .bind(Actor::System(SystemActor::Tenant))
         .bind(now)
         .bind(tenant)
         .bind(kind.name())
@@ -192,9 +193,10 @@ pub(super) async fn resolve(
 ) -> Result<(), DbError> {
     let now = tx.now();
     sqlx::query(
-        "/* payments.resolve_of_order */ UPDATE payment_exceptions SET resolution = 'it got on', resolved_by = 'progress', resolved_at = ? \
+        "/* payments.resolve_of_order */ UPDATE payment_exceptions SET resolution = 'it got on', resolved_by = ?, resolved_at = ? \
          WHERE order_id = ? AND kind = ? AND resolved_at IS NULL",
     )
+    .bind(Actor::System(SystemActor::Progress))
     .bind(now)
     .bind(order)
     .bind(kind.name())
@@ -239,7 +241,7 @@ impl Work for ResolveException {
              WHERE id = ? AND tenant_id = ? AND resolved_at IS NULL",
         )
         .bind(resolution.as_str())
-        .bind(self.by.as_str())
+        .bind(&self.by)
         .bind(now)
         .bind(self.id)
         .bind(self.tenant)

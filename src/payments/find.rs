@@ -109,7 +109,7 @@ pub async fn refund_history(
     tenant: TenantId,
     refund: RefundId,
 ) -> Result<Vec<RefundStep>, DbError> {
-    let rows: Vec<(u32, i8, String, String, Timestamp)> = sqlx::query_as(
+    let rows: Vec<(u32, i8, Actor, String, Timestamp)> = sqlx::query_as(
         "/* payments.refund_history */ SELECT version, state, actor, why, at FROM refund_history WHERE refund_id = ? AND tenant_id = ? ORDER BY version",
     )
     .bind(refund)
@@ -127,7 +127,7 @@ pub async fn refund_history(
             Ok(RefundStep {
                 version,
                 state,
-                actor: Actor::new(actor),
+                actor,
                 why,
                 at,
             })

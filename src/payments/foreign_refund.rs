@@ -78,7 +78,7 @@ use super::{
     store::{AlarmRow, Alarms, ForeignNumberKnown, ForeignRefunds, ForeignRow},
 };
 use crate::{
-    audit::{self, Actor, AuditAction},
+    audit::{self, Actor, AuditAction, SystemActor},
     db::{Cx, WorkingSet},
     primitives::{Money, Points, RefundId},
 };
@@ -248,7 +248,10 @@ fn row_of(
         merchant: order.merchant,
         amount: said.amount,
         reason: own.map_or_else(|| REASON.to_owned(), |own| own.reason.clone()),
-        requested_by: own.map_or_else(|| Actor::new("elsewhere"), |own| own.requested_by.clone()),
+        requested_by: own.map_or_else(
+            || Actor::System(SystemActor::Elsewhere),
+            |own| own.requested_by.clone(),
+        ),
         approved_by: None,
         points: PointsBack {
             due,

@@ -7,6 +7,7 @@ use super::{
     store::{ORDER_COLUMNS, ORDER_WIDTH, read_order},
 };
 use crate::{
+    audit::Actor,
     db::{Db, DbError, Sql},
     primitives::{
         BusinessDay, CustomerId, Id, MerchantId, Money, OrderId, OrderNo, PageLimit, Points,
@@ -130,7 +131,7 @@ pub struct HistoryRow {
     pub at: Timestamp,
     pub why: ChangeReason,
     /// When a person did it.
-    pub actor: Option<String>,
+    pub actor: Option<Actor>,
 }
 
 /// An order's states in order, as far as they are projected.
@@ -139,7 +140,7 @@ pub async fn history(
     tenant: TenantId,
     order: OrderId,
 ) -> Result<Vec<HistoryRow>, DbError> {
-    let rows: Vec<(u32, i8, Timestamp, i8, Option<String>)> = sqlx::query_as(
+    let rows: Vec<(u32, i8, Timestamp, i8, Option<Actor>)> = sqlx::query_as(
         "/* payments.history */ SELECT version, state, at, why, actor FROM payment_order_history WHERE order_id = ? AND tenant_id = ? ORDER BY version",
     )
     .bind(order)

@@ -220,7 +220,7 @@ async fn insert(tx: &mut Tx, set: &SetPolicy, version: u32) -> Result<(), DbErro
     .bind(terms.refund_review_above.get())
     .bind(terms.fee_ppm)
     .bind(now)
-    .bind(set.by.as_str())
+    .bind(&set.by)
     .execute(tx.conn())
     .await?;
     Ok(())

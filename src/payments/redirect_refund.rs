@@ -83,9 +83,9 @@ impl std::fmt::Display for Destination {
 pub struct Redirect {
     bank_type: Option<String>,
     card_tail: Option<String>,
-    pub asked_by: String,
+    pub asked_by: Actor,
     pub asked_at: Timestamp,
-    pub agreed_by: Option<String>,
+    pub agreed_by: Option<Actor>,
     pub agreed_at: Option<Timestamp>,
 }
 
@@ -217,7 +217,7 @@ impl Work for AuthorizeRedirect {
         match fresh {
             _ if !self.takes_two => {}
             Some(said) if said.agreed_by.is_some() => {}
-            Some(said) if said.asked_by == self.by.as_str() => return Ok(false),
+            Some(said) if said.asked_by == self.by => return Ok(false),
             Some(_) => self.agree(tx).await?,
             None => {
                 self.ask(tx).await?;
@@ -245,7 +245,7 @@ impl AuthorizeRedirect {
         .bind(self.refund.tenant)
         .bind(bank)
         .bind(tail)
-        .bind(self.by.as_str())
+        .bind(&self.by)
         .bind(now)
         .execute(tx.conn())
         .await?;
@@ -260,7 +260,7 @@ impl AuthorizeRedirect {
         sqlx::query(
             "/* payments.agree_redirect */ UPDATE refund_redirects SET agreed_by = ?, agreed_at = ? WHERE refund_id = ? AND agreed_by IS NULL",
         )
-        .bind(self.by.as_str())
+        .bind(&self.by)
         .bind(now)
         .bind(self.refund.id)
         .execute(tx.conn())

@@ -6,7 +6,7 @@ use super::{
     channel::{is_out_refund_no, is_plain},
 };
 use crate::{
-    audit::Actor,
+    audit::{Actor, SystemActor},
     primitives::{Id, Money, OrderId, RefundId, RefundNo, TenantId},
 };
 
@@ -80,7 +80,7 @@ impl ApplyRefund {
             refund: number.ok().map(RefundNo::id),
             update: RefundUpdate::Channel(notice.refund.clone()),
             seen: None,
-            by: Actor::new("wechat"),
+            by: SystemActor::WeChat.into(),
             callback: Some((callback.0, callback.1, notice)),
             stated: false,
             our_mchid,

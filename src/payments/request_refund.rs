@@ -89,9 +89,13 @@ impl RefundRole {
 impl RefundBy {
     /// The person, if it is one of a merchant.
     fn staff(&self) -> Option<StaffId> {
-        match self.role {
-            RefundRole::Clerk(_) | RefundRole::Owner(_) => self.actor.as_str().parse().ok(),
-            RefundRole::Operator => None,
+        match (self.role, &self.actor) {
+            (RefundRole::Clerk(_) | RefundRole::Owner(_), Actor::Staff(id)) => Some(*id),
+            (
+                RefundRole::Clerk(_) | RefundRole::Owner(_),
+                Actor::Customer(_) | Actor::Operator(_) | Actor::System(_),
+            )
+            | (RefundRole::Operator, _) => None,
         }
     }
 }

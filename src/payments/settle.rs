@@ -19,7 +19,7 @@ use super::{
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders},
 };
 use crate::{
-    audit::Actor,
+    audit::{Actor, SystemActor},
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     ledger::{self, Accounts, LedgerError},
     outbox::{self, Event},
@@ -496,7 +496,7 @@ impl SettlePayment {
             put_exception(set, cx, self.tenant, kind, about, detail, resolution);
             return Ok(SettleOutcome::Now { points });
         }
-        let by_policy = Actor::new("tenant");
+        let by_policy = Actor::System(SystemActor::Tenant);
         let asked = paid
             .request_refund(paid.amount, Points::ZERO)
             .map_err(BookingError::from)?;

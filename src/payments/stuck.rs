@@ -26,7 +26,7 @@ use super::{
     store::{Orders, Refunds},
 };
 use crate::{
-    audit::Actor,
+    audit::SystemActor,
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     primitives::{Lane, OrderId, RefundId, TenantId, Timestamp},
 };
@@ -135,7 +135,7 @@ impl Operation for NoteStuck {
             && raise_if_stuck(set, cx, self.time_scale, &order, &mut refund)
             && let Ok(told) = refund.turn(refund.state)
         {
-            put_refund(set, cx, told, &Actor::new("service"), "stuck");
+            put_refund(set, cx, told, &SystemActor::Service.into(), "stuck");
         }
         Ok(())
     }
@@ -244,7 +244,7 @@ mod tests {
             merchant: MerchantId::new(id),
             amount: Money::constant(100),
             reason: "x".into(),
-            requested_by: Actor::new("li"),
+            requested_by: Actor::operator("li"),
             approved_by: None,
             points: PointsBack::NONE,
             late: false,

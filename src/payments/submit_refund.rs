@@ -19,7 +19,7 @@ use super::{
     store::calling_until,
 };
 use crate::{
-    audit::Actor,
+    audit::SystemActor,
     db::{DbError, DueClaim, Tx, Work},
     primitives::{RefundId, TenantId, Timestamp},
 };
@@ -101,7 +101,12 @@ fn operation_for(payments: &Payments, refund: &Refund, update: RefundUpdate) -> 
     let about = (refund.tenant, Some(refund.id));
     ApplyRefund {
         seen: Some(refund.version),
-        ..ApplyRefund::answer(about, update, Actor::new("wechat"), payments.time_scale)
+        ..ApplyRefund::answer(
+            about,
+            update,
+            SystemActor::WeChat.into(),
+            payments.time_scale,
+        )
     }
 }
 

@@ -243,7 +243,7 @@ mod tests {
             reason: "兑换".to_owned(),
             order: None,
             merchant: None,
-            by: Actor::new("test"),
+            by: Actor::operator("test"),
         }
     }
 

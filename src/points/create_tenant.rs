@@ -5,6 +5,7 @@
 
 use super::{RuleTerms, rule_store};
 use crate::{
+    audit::SystemActor,
     db::{Db, Tx, Work},
     tenants::{self, Tenant, TenantError},
 };
@@ -32,7 +33,13 @@ impl Work for CreateTenant {
 
     async fn run(&self, tx: &mut Tx) -> Result<Tenant, TenantError> {
         let tenant = tenants::insert_tenant(tx, &self.code, &self.name).await?;
-        rule_store::insert_first(tx, tenant.id, &RuleTerms::default(), "system").await?;
+        rule_store::insert_first(
+            tx,
+            tenant.id,
+            &RuleTerms::default(),
+            SystemActor::Setup.into(),
+        )
+        .await?;
         Ok(tenant)
     }
 }

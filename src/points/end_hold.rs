@@ -7,7 +7,7 @@ use super::{
     transaction_store::{self, PointsTransactions},
 };
 use crate::{
-    audit::Actor,
+    audit::{Actor, SystemActor},
     db::{Cx, Db, DbError, Operation, SubmitError, Tx, Wanted, Work, WorkingSet},
     ledger,
     primitives::{Lane, Points, PointsTransactionId, TenantId},
@@ -81,7 +81,7 @@ pub async fn time_out(
         source: None,
         transaction,
         ending: Ending::TimeOut,
-        by: Actor::new("job:holds"),
+        by: SystemActor::Holds.into(),
     };
     match db.submit(operation).await {
         Ok(_) => Ok(true),
@@ -182,6 +182,6 @@ pub(crate) fn ending(
             Some(End::Release) => Ending::Release,
             None => Ending::TimeOut,
         },
-        by: Actor::new("test"),
+        by: Actor::operator("test"),
     }
 }

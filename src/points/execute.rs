@@ -373,7 +373,7 @@ mod tests {
                 reason: "生日".to_owned(),
                 order: None,
                 merchant: None,
-                by: audit::Actor::new("crm"),
+                by: audit::Actor::operator("crm"),
             };
             let at = day.start().plus_seconds(seconds);
             Memory::new(1).decide(at, &executing(command, Evaluation::default()))

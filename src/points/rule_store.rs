@@ -5,6 +5,7 @@ use sqlx::{FromRow, MySqlConnection, QueryBuilder};
 
 use super::{Rounding, RuleTerms, RuleVersion, Rules, Validity};
 use crate::{
+    audit::Actor,
     db::{Db, DbError, Tx},
     primitives::{MerchantId, Money, PageLimit, Points, TenantId, Timestamp},
 };
@@ -28,7 +29,7 @@ struct RuleRow {
     validity_count: Option<u32>,
     effective_from: Timestamp,
     created_at: Timestamp,
-    created_by: String,
+    created_by: Actor,
 }
 
 impl RuleRow {
@@ -162,7 +163,7 @@ pub(super) async fn is_overridden(
 pub(super) async fn insert_version(
     tx: &mut Tx,
     version: &RuleVersion,
-    by: &str,
+    by: &Actor,
 ) -> Result<(), DbError> {
     // A row that says "as the tenant" has unused terms, by which a payment would earn nothing.
     let nothing = RuleTerms {
@@ -201,7 +202,7 @@ pub(super) async fn insert_first(
     tx: &mut Tx,
     tenant: TenantId,
     terms: &RuleTerms,
-    by: &str,
+    by: Actor,
 ) -> Result<(), DbError> {
     let first = RuleVersion {
         tenant,
@@ -211,7 +212,7 @@ pub(super) async fn insert_first(
         effective_from: tx.now(),
         created_at: tx.now(),
     };
-    insert_version(tx, &first, by).await
+    insert_version(tx, &first, &by).await
 }
 
 /// Whose versions to list.
@@ -229,7 +230,7 @@ pub enum Scope {
 #[derive(Debug, Clone)]
 pub struct PastRule {
     pub version: RuleVersion,
-    pub created_by: String,
+    pub created_by: Actor,
     pub before: Option<RuleVersion>,
 }
 

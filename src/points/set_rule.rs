@@ -20,7 +20,7 @@ pub struct SetRule {
     pub terms: RuleTerms,
     /// At most 366 days ahead; none: now.
     pub effective_from: Option<Timestamp>,
-    pub by: String,
+    pub by: Actor,
 }
 
 /// Ends a merchant's own rule, as the next version: the tenant's rule decides again.
@@ -30,7 +30,7 @@ pub struct WithdrawRule {
     pub merchant: MerchantId,
     /// At most 366 days ahead; none: now.
     pub effective_from: Option<Timestamp>,
-    pub by: String,
+    pub by: Actor,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -74,10 +74,9 @@ impl Work for SetRule {
             version: rule.version,
             effective_from: rule.effective_from,
         };
-        let actor = Actor::new(&self.by);
         match self.merchant {
-            Some(merchant) => audit::record(tx, self.tenant, &actor, set, merchant).await?,
-            None => audit::record(tx, self.tenant, &actor, set, "points_rule").await?,
+            Some(merchant) => audit::record(tx, self.tenant, &self.by, set, merchant).await?,
+            None => audit::record(tx, self.tenant, &self.by, set, "points_rule").await?,
         }
         Ok(rule)
     }
@@ -107,7 +106,7 @@ impl Work for WithdrawRule {
             version: version.version,
             effective_from: version.effective_from,
         };
-        audit::record(tx, tenant, &Actor::new(&self.by), withdrawn, merchant).await?;
+        audit::record(tx, tenant, &self.by, withdrawn, merchant).await?;
         Ok(version)
     }
 }

@@ -281,7 +281,7 @@ mod tests {
             merchant: None,
             expired_from: None,
             hold_until: Some(START.plus_seconds(60)),
-            created_by: Actor::new("test"),
+            created_by: Actor::operator("test"),
             version: 1,
             created_at: START,
             updated_at: START,

@@ -9,7 +9,6 @@ use super::{
     Source,
 };
 use crate::{
-    audit::Actor,
     db::{Change, Db, DbError, DueClaim, Recorder, RowSet, Sql, Tx},
     primitives::{
         BusinessDay, CustomerId, PageLimit, Points, PointsTransactionId, TenantId, Timestamp,
@@ -55,7 +54,7 @@ pub(crate) fn read_points_transaction(row: &MySqlRow) -> Result<PointsTransactio
         merchant: row.try_get(11)?,
         expired_from: row.try_get::<Option<time::Date>, _>(12)?.map(BusinessDay),
         hold_until: row.try_get(13)?,
-        created_by: Actor::new(row.try_get::<String, _>(14)?),
+        created_by: row.try_get(14)?,
         version: row.try_get(15)?,
         created_at: row.try_get(16)?,
         updated_at: row.try_get(17)?,
@@ -104,7 +103,7 @@ impl RowSet for PointsTransactions {
                 sql.option(transaction.hold_until, |sql, at| { sql.time(at); }).push(",");
                 sql.option(due(transaction), |sql, at| { sql.time(at); }).push(",");
                 sql.option(transaction.returns_of, |sql, id| { sql.bytes(id.bytes()); }).push(",");
-                sql.text(transaction.created_by.as_str()).push(",").int(transaction.version).push(",");
+                sql.text(&transaction.created_by.to_string()).push(",").int(transaction.version).push(",");
                 sql.time(transaction.created_at).push(",").time(transaction.updated_at).push(")");
             },
         );

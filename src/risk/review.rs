@@ -399,7 +399,7 @@ mod tests {
     }
 
     fn who(name: &str) -> Actor {
-        Actor::new(name)
+        Actor::operator(name)
     }
 
     #[test]

@@ -27,9 +27,7 @@ pub(crate) fn read_review(row: &MySqlRow) -> Result<ReviewRow, sqlx::Error> {
     let code = |column: usize| -> Result<u8, sqlx::Error> {
         u8::try_from(row.try_get::<i8, _>(column)?).map_err(|_| broken("a negative code"))
     };
-    let actor = |column: usize| -> Result<Option<Actor>, sqlx::Error> {
-        Ok(row.try_get::<Option<String>, _>(column)?.map(Actor::new))
-    };
+    let actor = |column: usize| -> Result<Option<Actor>, sqlx::Error> { row.try_get(column) };
     let kind = ReviewStateKind::from_code(code(11)?).ok_or(broken("risk_reviews.state"))?;
     let state = match kind {
         ReviewStateKind::Open => ReviewState::Open,
@@ -158,16 +156,20 @@ fn push_mutable_columns(
     before(sql, "state = ");
     sql.int(review.state.kind().code());
     before(sql, ", claimed_by = ");
-    text(sql, claim.map(|(by, _)| by.as_str()));
+    text(sql, claim.map(|(by, _)| by.to_string()).as_deref());
     before(sql, ", claimed_at = ");
     sql.option(claim, |sql, (_, at)| {
         sql.time(at);
     });
     before(sql, ", first_approver = ");
-    text(sql, review.first_approver.as_ref().map(Actor::as_str));
+    let first = review.first_approver.as_ref().map(Actor::to_string);
+    text(sql, first.as_deref());
     let decided = review.decided.as_ref();
     before(sql, ", decided_by = ");
-    text(sql, decided.map(|decided| decided.by.as_str()));
+    text(
+        sql,
+        decided.map(|decided| decided.by.to_string()).as_deref(),
+    );
     before(sql, ", decided_at = ");
     sql.option(decided, |sql, decided| {
         sql.time(decided.at);
@@ -235,7 +237,7 @@ pub async fn list_reviews(
     }
     if let Some(by) = &filter.claimed_by {
         sql.push(" AND v.state = ").int(claimed);
-        sql.push(" AND v.claimed_by = ").text(by.as_str());
+        sql.push(" AND v.claimed_by = ").text(&by.to_string());
         sql.push(" AND v.claimed_at > ").time(claimed_after);
     }
     sql.push(" ORDER BY v.id DESC LIMIT ").int(limit.probe());

@@ -1,7 +1,7 @@
 //! Journal entries and events of sharings. Called inside `decide`; pure.
 
 use crate::{
-    audit::Actor,
+    audit::{Actor, SystemActor},
     db::{Cx, WorkingSet},
     ledger::{self, AccountKind, Draft, LedgerError},
     outbox::{self, Event},
@@ -166,6 +166,12 @@ pub(super) fn resume_refund(
     next.attempts.count = 0;
     next.attempts.problem = None;
     next.attempts.next_at = Some(cx.now());
-    put_refund(set, cx, next.clone(), &Actor::new("sharing"), why);
+    put_refund(
+        set,
+        cx,
+        next.clone(),
+        &Actor::System(SystemActor::Sharing),
+        why,
+    );
     Some(next)
 }

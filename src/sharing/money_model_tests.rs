@@ -473,7 +473,7 @@ impl History {
             amount: Some(fen(amount)),
             reason: "缺货".into(),
             by: RefundBy {
-                actor: Actor::new("one"),
+                actor: Actor::operator("one"),
                 role: RefundRole::Operator,
             },
             claim: self.claim(),
@@ -618,7 +618,7 @@ impl History {
             tenant: TENANT,
             refund: refund.id,
             reason: "不退了".into(),
-            by: Actor::new("two"),
+            by: Actor::operator("two"),
             claim: self.claim(),
         };
         let about = (PolicyTerms::default(), refund.progress.calls);

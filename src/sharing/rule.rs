@@ -254,7 +254,7 @@ impl SetSharingRule {
         .bind(rule.active)
         .bind(self.ratio_max_ppm)
         .bind(now)
-        .bind(rule.by.as_str())
+        .bind(&rule.by)
         .execute(tx.conn())
         .await?;
         for (place, (receiver, ratio_ppm, description)) in (0_u8..).zip(&rule.parts) {
@@ -295,7 +295,7 @@ mod tests {
                 .enumerate()
                 .map(|(place, ratio)| (id(place), *ratio, "平台服务费".to_owned()))
                 .collect(),
-            by: Actor::new("test"),
+            by: Actor::operator("test"),
         }
     }
 

@@ -241,7 +241,7 @@ impl Bench {
                 shipping: Some(Handover::Virtual),
                 ..DeliverySettings::default()
             },
-            by: Actor::new("operator:test"),
+            by: Actor::operator("test"),
         })
         .await
         .unwrap();

@@ -83,7 +83,7 @@ async fn state(
         tenant: setup.app.tenant.id,
         order,
         out_refund_no: number.to_owned(),
-        by: Actor::new(by),
+        by: Actor::operator(by),
     };
     payments::note_foreign_refund(&setup.payments, statement).await
 }
@@ -271,7 +271,10 @@ async fn a_query_that_says_refund_settles_and_blocks_until_somebody_knows_how_mu
     // Who stated it stands there, also of what was known.
     let no = order.no().to_string();
     let line = |who: &str| (who.to_owned(), no.clone(), "TK-1".to_owned());
-    assert_eq!(statements(&setup).await, [line("lin"), line("wei")]);
+    assert_eq!(
+        statements(&setup).await,
+        [line("operator:lin"), line("operator:wei")]
+    );
     let known = setup.order(order.id).await;
     assert!(!known.refunds.unknown);
     assert_eq!(known.refundable(), Money::constant(600));
@@ -600,7 +603,7 @@ async fn review(setup: &RefundSetup, order: OrderId, command: ReviewCommand, key
         tenant: setup.app.tenant.id,
         id: ReviewId::of(order.id()),
         command,
-        by: Actor::new("lin"),
+        by: Actor::operator("lin"),
         claim: Some(setup.claim("lin", "/reviews", key, "decided")),
     };
     payments::decide_review(&setup.payments, decision)

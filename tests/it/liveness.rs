@@ -17,7 +17,7 @@ fn points_transaction(kind: u8, state: u8, (hold, due): (&str, &str)) -> String 
     let lot = if kind == 1 { "'2030-01-01'" } else { "NULL" };
     format!(
         "INSERT INTO points_transactions (id, tenant_id, customer_id, kind, state, points, captured, source, reference, reason, expired_from, hold_until, due_at, created_by, version, created_at, updated_at) \
-         SELECT CONCAT(REPEAT(x'11', 15), x'00'), tenant_id, customer_id, {kind}, {state}, 5, 0, 'crm', 'planted', 'x', {lot}, {hold}, {due}, 'crm', 1, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) \
+         SELECT CONCAT(REPEAT(x'11', 15), x'00'), tenant_id, customer_id, {kind}, {state}, 5, 0, 'crm', 'planted', 'x', {lot}, {hold}, {due}, 'operator:crm', 1, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) \
          FROM payment_orders WHERE customer_id IS NOT NULL LIMIT 1; "
     )
 }
@@ -65,7 +65,7 @@ fn long_sharing(state: u8, told: &str) -> String {
 fn told(kind: &str, (order, of): (&str, &str), resolved: &str) -> String {
     format!(
         "INSERT INTO payment_exceptions (id, tenant_id, kind, order_id, detail, resolution, resolved_by, resolved_at, created_at) \
-         SELECT CONCAT(SUBSTR({order}, 1, 15), x'55'), tenant_id, '{kind}', {order}, 'x', IF(({resolved}) IS NULL, NULL, 'x'), IF(({resolved}) IS NULL, NULL, 'lin'), {resolved}, {LONG_AGO} FROM {of}"
+         SELECT CONCAT(SUBSTR({order}, 1, 15), x'55'), tenant_id, '{kind}', {order}, 'x', IF(({resolved}) IS NULL, NULL, 'x'), IF(({resolved}) IS NULL, NULL, 'operator:lin'), {resolved}, {LONG_AGO} FROM {of}"
     )
 }
 
@@ -73,7 +73,7 @@ fn told(kind: &str, (order, of): (&str, &str), resolved: &str) -> String {
 fn told_of_refund(kind: &str, state: u8, at: &str) -> String {
     format!(
         "INSERT INTO payment_exceptions (id, tenant_id, kind, order_id, refund_id, detail, resolution, resolved_by, resolved_at, created_at) \
-         SELECT CONCAT(SUBSTR(id, 1, 15), x'55'), tenant_id, '{kind}', order_id, id, 'x', 'x', 'lin', {at}, {at} FROM refunds WHERE state = {state}"
+         SELECT CONCAT(SUBSTR(id, 1, 15), x'55'), tenant_id, '{kind}', order_id, id, 'x', 'x', 'operator:lin', {at}, {at} FROM refunds WHERE state = {state}"
     )
 }
 
@@ -81,7 +81,7 @@ fn told_of_refund(kind: &str, state: u8, at: &str) -> String {
 fn sweep(asked: &str) -> String {
     format!(
         "INSERT INTO point_expiry_runs (id, tenant_id, day, open, lease, holder, leased_until, started_by, asked_at, started_at, accounts, lots, points, notices) \
-         SELECT REPEAT(x'11', 16), tenant_id, '2026-01-01', 1, 1, REPEAT(x'12', 16), {SOON}, 'x', {asked}, {asked}, 0, 0, 0, 0 FROM payment_orders LIMIT 1"
+         SELECT REPEAT(x'11', 16), tenant_id, '2026-01-01', 1, 1, REPEAT(x'12', 16), {SOON}, 'schedule', {asked}, {asked}, 0, 0, 0, 0 FROM payment_orders LIMIT 1"
     )
 }
 

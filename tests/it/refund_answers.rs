@@ -186,7 +186,7 @@ async fn refund(
         amount: None,
         reason: "缺货".to_owned(),
         by: RefundBy {
-            actor: Actor::new("operator:lin"),
+            actor: Actor::operator("lin"),
             role: RefundRole::Operator,
         },
         claim: Claim::new(app.tenant.id, "operator:lin", "test", &key, &[]),
@@ -232,7 +232,7 @@ async fn an_abnormal_refund_is_sent_elsewhere_once_and_it_stands_there_by_whom()
     assert_eq!(asked.state, RefundState::Abnormal);
 
     let tenant = app.tenant.id;
-    let wei = || Actor::new("operator:wei");
+    let wei = || Actor::operator("wei");
     let sent = payments::redirect_refund(&payments, tenant, asked.id, None, wei()).await;
     assert!(
         matches!(&sent, Ok(RedirectOutcome::Sent(sent)) if sent.state == RefundState::Processing),
@@ -270,7 +270,7 @@ async fn a_wrong_answer_to_a_refund_that_is_sent_elsewhere_is_not_called_a_refus
     let (_, asked) = refund(&app, &order_no, PAID_FEN, RefundStatus::Abnormal).await;
     let order: OrderNo = order_no.parse().unwrap();
     let wrong = through(&app, order, PAID_FEN + 1, RefundStatus::Abnormal, true);
-    let wei = Actor::new("operator:wei");
+    let wei = Actor::operator("wei");
     let answer = payments::redirect_refund(&wrong, app.tenant.id, asked.id, None, wei).await;
     assert!(
         matches!(answer, Err(RefundError::AnswerMismatch("wrong_amount"))),
@@ -297,7 +297,7 @@ async fn a_refund_that_arrives_before_its_new_way_is_answered_is_told_as_it_stan
         overtaken_by: Some((app.tenant.id, arrived)),
     };
     let payments = overtaken.into_payments(&app);
-    let wei = Actor::new("operator:wei");
+    let wei = Actor::operator("wei");
     let sent = payments::redirect_refund(&payments, app.tenant.id, asked.id, None, wei).await;
     let Ok(RedirectOutcome::Sent(told)) = sent else {
         panic!("{sent:?}")
@@ -345,7 +345,7 @@ async fn above_the_limit_two_people_say_where_an_abnormal_refund_goes() {
     };
     let tenant = app.tenant.id;
     let request = |who: &'static str, card| {
-        payments::redirect_refund(&payments, tenant, asked.id, card, Actor::new(who))
+        payments::redirect_refund(&payments, tenant, asked.id, card, who.parse().unwrap())
     };
     let waits = |answer: Result<RedirectOutcome, RefundError>| {
         assert!(
@@ -374,7 +374,7 @@ async fn above_the_limit_two_people_say_where_an_abnormal_refund_goes() {
         RefundStatus::Abnormal,
         false,
     );
-    let lin = Actor::new("operator:lin");
+    let lin = Actor::operator("lin");
     let lost =
         payments::redirect_refund(&silent, tenant, asked.id, card("6222020200112233"), lin).await;
     assert!(matches!(lost, Err(RefundError::ChannelUnknown)), "{lost:?}");

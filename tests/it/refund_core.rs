@@ -227,7 +227,7 @@ impl RefundSetup {
 
 fn by(who: &str) -> RefundBy {
     RefundBy {
-        actor: Actor::new(who),
+        actor: Actor::operator(who),
         role: RefundRole::Operator,
     }
 }

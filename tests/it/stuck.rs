@@ -95,7 +95,7 @@ impl WatchSetup {
     }
 
     async fn close(&self, order: OrderId) -> Result<OrderStateKind, PaymentError> {
-        let by = CloseBy::Operator(Actor::new("operator:lin"));
+        let by = CloseBy::Operator(Actor::operator("lin"));
         let closed = payments::close_payment(&self.payments, self.app.tenant.id, order, by);
         closed.await.map(|order| order.state.kind())
     }

@@ -49,7 +49,7 @@ impl Counter {
             tenant: self.setup.app.tenant.id,
             refund: refund.id,
             reason: "余额不足，线下退款".into(),
-            by: Actor::new(who),
+            by: Actor::operator(who),
             claim: self
                 .setup
                 .claim(who, "/withdrawals", key, &refund.id.to_string()),
@@ -227,7 +227,7 @@ async fn a_large_refund_is_withdrawn_by_two() {
     let asked = counter.withdraw("lin", &refund, "w1").await.unwrap();
     assert_eq!(asked.state.kind(), RefundStateKind::Accepted);
     let request = asked.progress.withdrawal.clone().unwrap();
-    assert_eq!(request.by.as_str(), "lin");
+    assert_eq!(request.by, Actor::operator("lin"));
     assert_eq!(setup.channel.queries(), 0, "nobody was asked yet");
     // The same word again, and the same person by another key: still one person.
     let again = counter.withdraw("lin", &refund, "w1").await.unwrap();

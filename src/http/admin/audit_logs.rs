@@ -36,7 +36,7 @@ impl From<AuditLog> for AuditLogItem {
     fn from(log: AuditLog) -> Self {
         Self {
             id: log.id.to_string(),
-            actor: log.actor.to_string(),
+            actor: log.actor,
             action: log.action,
             subject: log.subject,
             detail: log.detail,

@@ -47,7 +47,7 @@ impl From<ExpiryRun> for ExpiryRunItem {
             id: run.id.to_string(),
             day: run.day.to_string(),
             state: run.state.name(),
-            started_by: run.started_by,
+            started_by: run.started_by.to_string(),
             asked_at: run.asked_at,
             started_at: run.started_at,
             finished_at: run.finished_at,

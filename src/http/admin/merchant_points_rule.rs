@@ -75,7 +75,7 @@ pub(in crate::http) async fn set_points_rule(
             merchant: Some(id),
             terms: request.terms()?,
             effective_from: request.effective_from,
-            by: auth.principal().actor().to_string(),
+            by: auth.principal().actor(),
         })
         .await?;
     app.rules().forget(operator.tenant);
@@ -118,7 +118,7 @@ pub(in crate::http) async fn withdraw_points_rule(
             tenant: operator.tenant,
             merchant: id,
             effective_from: from.effective_from,
-            by: auth.principal().actor().to_string(),
+            by: auth.principal().actor(),
         })
         .await?;
     app.rules().forget(operator.tenant);

@@ -67,7 +67,7 @@ pub(in crate::http) async fn set_points_rule(
             merchant: None,
             terms: request.terms()?,
             effective_from: request.effective_from,
-            by: auth.principal().actor().to_string(),
+            by: auth.principal().actor(),
         })
         .await?;
     app.rules().forget(operator.tenant);

@@ -82,7 +82,7 @@ struct TermChange {
 }
 
 impl RuleVersionItem {
-    fn of(past: PastRule, rules: &Rules, now: Timestamp) -> Self {
+    fn of(past: &PastRule, rules: &Rules, now: Timestamp) -> Self {
         let version = &past.version;
         let before = past.before.as_ref();
         Self {
@@ -98,7 +98,7 @@ impl RuleVersionItem {
                 before.and_then(|before| before.terms.as_ref()),
                 version.terms.as_ref(),
             ),
-            created_by: past.created_by,
+            created_by: past.created_by.to_string(),
         }
     }
 }
@@ -150,7 +150,7 @@ pub(in crate::http) async fn list_versions(
     let (rules, now) = (app.rules().current(tenant).await?, app.db().now());
     let page = Page::cut(past, page.limit, |past| past.version.version.to_string());
     Ok(Json(
-        page.map(|past| RuleVersionItem::of(past, &rules, now)),
+        page.map(|past| RuleVersionItem::of(&past, &rules, now)),
     ))
 }
 

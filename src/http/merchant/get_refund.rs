@@ -41,7 +41,7 @@ impl From<RefundStep> for MerchantRefundStep {
         Self {
             state: step.state.name(),
             at: step.at,
-            who: for_merchants(step.actor.as_str()),
+            who: for_merchants(&step.actor.to_string()),
             why: step.why,
         }
     }

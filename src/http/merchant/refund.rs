@@ -64,11 +64,11 @@ impl From<&Refund> for MerchantRefund {
             state: refund.state.kind().name(),
             amount_fen: refund.amount.get(),
             reason: refund.reason.clone(),
-            requested_by: for_merchants(refund.requested_by.as_str()),
+            requested_by: for_merchants(&refund.requested_by.to_string()),
             decided_by: refund
                 .approved_by
                 .as_ref()
-                .map(|by| for_merchants(by.as_str())),
+                .map(|by| for_merchants(&by.to_string())),
             points_back: refund.points.due.get(),
             origin: refund.origin.kind().name(),
             out_refund_no: refund.origin.foreign_no().map(str::to_owned),

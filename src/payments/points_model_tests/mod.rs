@@ -54,7 +54,7 @@ use super::{
     withdraw_refund::withdraw_in_memory,
 };
 use crate::{
-    audit::Actor,
+    audit::{Actor, SystemActor},
     db::{Operation, Wanted, WorkingSet, batch::memory::Memory},
     facts::{Facts, Stage},
     idempotency::Claim,
@@ -575,7 +575,7 @@ impl History {
             reason: "测试".into(),
             order: None,
             merchant: None,
-            by: Actor::new("crm"),
+            by: Actor::operator("crm"),
         }
     }
 
@@ -688,7 +688,7 @@ impl History {
             source: source(),
             reference: self.reference(),
             reason: "测试".into(),
-            by: Actor::new("crm"),
+            by: Actor::operator("crm"),
         };
         let said = self.memory.decide(self.now, &points::returning(command));
         let told = said.as_ref().map(|asked| asked.transaction.points);
@@ -914,7 +914,7 @@ impl History {
             tenant: TENANT,
             refund: refund.id,
             reason: "不退了".into(),
-            by: Actor::new(who),
+            by: Actor::operator(who),
             claim: self.key(),
         };
         let about = (self.terms(), refund.progress.calls);
@@ -1643,7 +1643,7 @@ fn source() -> Source {
 
 fn operator(name: &str) -> RefundBy {
     RefundBy {
-        actor: Actor::new(name),
+        actor: Actor::operator(name),
         role: RefundRole::Operator,
     }
 }
@@ -1679,7 +1679,7 @@ fn applying(refund: Option<RefundId>, update: RefundUpdate) -> ApplyRefund {
     ApplyRefund::answer(
         (TENANT, refund),
         update,
-        Actor::new("wechat"),
+        SystemActor::WeChat.into(),
         TimeScale::default(),
     )
 }

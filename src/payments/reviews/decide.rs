@@ -2,7 +2,7 @@
 
 use super::points::{reviewed_order, settle_points};
 use crate::{
-    audit::{self, Actor, AuditAction},
+    audit::{self, Actor, AuditAction, SystemActor},
     db::{Cx, Operation, SubmitError, Wanted, WorkingSet},
     idempotency::{Claim, KeyUse},
     ledger::{self, LedgerError},
@@ -77,7 +77,7 @@ pub async fn time_out_review(payments: &Payments, id: ReviewId) -> Result<Review
         tenant: None,
         id,
         command: ReviewStep::TimeOut,
-        by: Actor::new("timeout"),
+        by: SystemActor::TimeOut.into(),
         claim: None,
         policy: payments.risk.review_policy(),
     };
@@ -328,7 +328,7 @@ fn turn_review(id: ReviewId, command: ReviewStep, policy: ReviewPolicy) -> TurnR
         tenant: None,
         id,
         command,
-        by: Actor::new("test"),
+        by: Actor::operator("test"),
         claim: None,
         policy,
     }

@@ -2,7 +2,7 @@
 
 use super::points::{posted, repayment, settle_points};
 use crate::{
-    audit::Actor,
+    audit::SystemActor,
     db::{Cx, Wanted, WorkingSet},
     ledger::{self, AccountKind, Draft, LedgerError},
     payments::{
@@ -63,7 +63,7 @@ pub(in crate::payments) fn refund_arrived(
         set.put::<Reviews>(less.id, less);
         return Ok(order);
     }
-    let superseded = row.supersede(Actor::new("refund"), cx.now());
+    let superseded = row.supersede(SystemActor::Refund.into(), cx.now());
     let superseded = superseded.map_err(|refused| review_is_over(cx, &row, &refused))?;
     settle_points(set, cx, &superseded, false)?;
     metrics::counter!("risk_reviews_decided_total", "outcome" => superseded.state.name())

@@ -3,6 +3,7 @@
 use sqlx::mysql::MySqlRow;
 
 use crate::{
+    audit::SystemActor,
     db::{Change, Recorder, RowSet, Sql},
     payments::ExceptionKind,
     primitives::{ExceptionId, OrderId, RefundId, TenantId, Timestamp},
@@ -52,7 +53,7 @@ impl RowSet for Exceptions {
                 sql.option(row.refund, |sql, id| { sql.bytes(id.bytes()); }).push(",");
                 sql.text(&row.detail.chars().take(250).collect::<String>()).push(",");
                 sql.option(row.resolution, |sql, text| { sql.text(text); }).push(",");
-                sql.option(row.resolution, |sql, _| { sql.push("'policy'"); }).push(",");
+                sql.option(row.resolution, |sql, _| { sql.text(SystemActor::Policy.name()); }).push(",");
                 sql.option(row.resolution, |sql, _| { sql.time(row.at); }).push(",");
                 sql.time(row.at).push(")");
             },
@@ -101,7 +102,9 @@ impl RowSet for StuckResolved {
                 "UPDATE /* payments.stuck_resolved */ payment_exceptions SET resolution = ",
             );
             sql.text(over.resolution)
-                .push(", resolved_by = 'progress', resolved_at = ")
+                .push(", resolved_by = ")
+                .text(SystemActor::Progress.name())
+                .push(", resolved_at = ")
                 .time(over.at);
             sql.push(" WHERE order_id = ").bytes(over.order.bytes());
             sql.push(" AND refund_id = ").bytes(change.key.bytes());
@@ -142,9 +145,11 @@ impl RowSet for ForeignNumberKnown {
         for change in changes {
             let mut sql = Sql::new(
                 "UPDATE /* payments.foreign_number_known */ payment_exceptions SET resolution = 'the refund is known', \
-                 resolved_by = 'progress', resolved_at = ",
+                 resolved_by = ",
             );
-            sql.time(*change.after);
+            sql.text(SystemActor::Progress.name())
+                .push(", resolved_at = ")
+                .time(*change.after);
             sql.push(" WHERE order_id = ").bytes(change.key.bytes());
             sql.push(" AND refund_id IS NULL AND kind = ")
                 .text(ExceptionKind::ForeignRefund.name());

@@ -56,8 +56,8 @@ pub(crate) fn read_refund(row: &MySqlRow) -> Result<Refund, sqlx::Error> {
         state,
         version: row.try_get(6)?,
         reason: row.try_get(7)?,
-        requested_by: Actor::new(row.try_get::<String, _>(8)?),
-        approved_by: row.try_get::<Option<String>, _>(9)?.map(Actor::new),
+        requested_by: row.try_get(8)?,
+        approved_by: row.try_get(9)?,
         points: PointsBack {
             due: points(row.try_get(10)?)?,
             shortfall: points(row.try_get(11)?)?,
@@ -88,9 +88,8 @@ pub(crate) fn read_refund(row: &MySqlRow) -> Result<Refund, sqlx::Error> {
     })
 }
 
-fn withdrawal(by: Option<String>, reason: Option<String>) -> Option<WithdrawalRequest> {
+fn withdrawal(by: Option<Actor>, reason: Option<String>) -> Option<WithdrawalRequest> {
     let (by, reason) = by.zip(reason)?;
-    let by = Actor::new(by);
     Some(WithdrawalRequest { by, reason })
 }
 
@@ -130,8 +129,8 @@ impl RowSet for Refunds {
                 sql.push(",").bytes(refund.order.bytes()).push(",").bytes(refund.merchant.bytes());
                 sql.push(",").int(refund.amount.get()).push(",").int(refund.state.kind().code());
                 sql.push(",").int(refund.version).push(",").text(&refund.reason);
-                sql.push(",").text(refund.requested_by.as_str()).push(",");
-                sql.option(refund.approved_by.as_ref(), |sql, actor| { sql.text(actor.as_str()); });
+                sql.push(",").text(&refund.requested_by.to_string()).push(",");
+                sql.option(refund.approved_by.as_ref(), |sql, actor| { sql.text(&actor.to_string()); });
                 let back = refund.points;
                 for points in [back.due, back.shortfall, back.expired, back.withheld] {
                     sql.push(",").int(points.get());
@@ -151,7 +150,7 @@ impl RowSet for Refunds {
                 .int(refund.version);
             sql.push(", approved_by = ")
                 .option(refund.approved_by.as_ref(), |sql, actor| {
-                    sql.text(actor.as_str());
+                    sql.text(&actor.to_string());
                 });
             sql.push(", points_due = ").int(refund.points.due.get());
             sql.push(", clawback_shortfall = ")
@@ -258,7 +257,10 @@ fn may_change(sql: &mut Sql, refund: &Refund, between: impl Fn(&mut Sql, usize))
     sql.int(u8::from(progress.stuck));
     between(sql, 8);
     let request = progress.withdrawal.as_ref();
-    text(sql, request.map(|request| request.by.as_str()));
+    text(
+        sql,
+        request.map(|request| request.by.to_string()).as_deref(),
+    );
     between(sql, 9);
     text(sql, request.map(|request| request.reason.as_str()));
 }
@@ -300,7 +302,7 @@ impl RowSet for RefundSteps {
                 let (refund, version) = change.key;
                 let step = change.after;
                 sql.push("(").bytes(refund.bytes()).push(",").int(version).push(",").int(step.tenant.0);
-                sql.push(",").int(step.state.code()).push(",").text(step.actor.as_str());
+                sql.push(",").int(step.state.code()).push(",").text(&step.actor.to_string());
                 sql.push(",").text(&step.why).push(",").time(step.at).push(")");
             },
         );

@@ -73,7 +73,7 @@ impl From<&PaymentException> for ExceptionView {
             refund_no: exception.refund.map(RefundNo::from),
             detail: exception.detail.clone(),
             resolution: exception.resolution.clone(),
-            resolved_by: exception.resolved_by.clone(),
+            resolved_by: exception.resolved_by.as_ref().map(ToString::to_string),
             resolved_at: exception.resolved_at,
             created_at: exception.created_at,
         }

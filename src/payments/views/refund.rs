@@ -186,9 +186,9 @@ impl From<Redirect> for RedirectView {
     fn from(said: Redirect) -> Self {
         Self {
             to: said.to(),
-            asked_by: said.asked_by,
+            asked_by: said.asked_by.to_string(),
             asked_at: said.asked_at,
-            agreed_by: said.agreed_by,
+            agreed_by: said.agreed_by.as_ref().map(ToString::to_string),
             agreed_at: said.agreed_at,
         }
     }

@@ -93,8 +93,8 @@ pub fn timeline(history: &OrderHistory) -> Vec<TimelineStep> {
         why: step.why.name().to_owned(),
         who: step
             .actor
-            .clone()
-            .unwrap_or_else(|| step.why.who().to_owned()),
+            .as_ref()
+            .map_or_else(|| step.why.who().to_owned(), ToString::to_string),
     });
     let mut timelines = vec![of_order.collect::<Vec<_>>()];
     for (refund, history) in &history.refunds {

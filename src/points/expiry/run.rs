@@ -2,7 +2,7 @@
 
 use super::{NIGHTLY_SECONDS, store};
 use crate::{
-    audit::{self, Actor, AuditAction},
+    audit::{self, Actor, AuditAction, SystemActor},
     db::{Db, DbError, Tx, Work},
     primitives::{BusinessDay, ExpiryRunId, PageLimit, Points, TenantId, Timestamp, coded},
 };
@@ -15,8 +15,8 @@ pub struct ExpiryRun {
     /// The day (UTC+8) by which lots are judged to have expired.
     pub day: BusinessDay,
     pub state: RunState,
-    /// `schedule`, or the person who requested it.
-    pub started_by: String,
+    /// The schedule, or the person who requested it.
+    pub started_by: Actor,
     pub asked_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
@@ -59,7 +59,8 @@ impl Work for PlanRuns {
         let mut all = true;
         for tenant in store::tenants_without_run(tx, today).await? {
             let id = ExpiryRunId::new(tx.new_id(tx.new_lane()));
-            all &= store::insert_run(tx, id, (tenant, today), true, "schedule").await?;
+            all &= store::insert_run(tx, id, (tenant, today), true, &SystemActor::Schedule.into())
+                .await?;
         }
         Ok(all.then_some(today))
     }
@@ -81,7 +82,7 @@ impl Work for AskRun {
     async fn run(&self, tx: &mut Tx) -> Result<ExpiryRun, DbError> {
         let today = tx.now().business_day();
         let id = ExpiryRunId::new(tx.new_id(tx.new_lane()));
-        let made = store::insert_run(tx, id, (self.tenant, today), false, self.by.as_str()).await?;
+        let made = store::insert_run(tx, id, (self.tenant, today), false, &self.by).await?;
         if made {
             let asked = AuditAction::PointsExpiryAsked { day: today };
             audit::record(tx, self.tenant, &self.by, asked, id).await?;

@@ -4,6 +4,7 @@ use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 
 use super::{Counts, ExpiryRun, FORGET_DAYS, REFUND_DAYS, RunState};
 use crate::{
+    audit::Actor,
     db::{Db, DbError, Tx, Work},
     ledger,
     primitives::{AccountId, BusinessDay, ExpiryRunId, PageLimit, Points, TenantId, Timestamp},
@@ -62,7 +63,7 @@ pub(super) async fn insert_run(
     id: ExpiryRunId,
     (tenant, day): (TenantId, BusinessDay),
     nightly: bool,
-    by: &str,
+    by: &Actor,
 ) -> Result<bool, DbError> {
     let now = tx.now();
     let made = sqlx::query(

@@ -63,7 +63,7 @@ impl Counter {
             reason: "兑换".to_owned(),
             order: None,
             merchant: None,
-            by: Actor::new("test"),
+            by: Actor::operator("test"),
         };
         Ok(points::execute(&self.service, command).await?.transaction)
     }
@@ -89,7 +89,7 @@ impl Counter {
         let end = End::Capture {
             points: Some(Points::parse(points).unwrap()),
         };
-        points::end_hold(&self.service, whose, hold, end, Actor::new("test")).await
+        points::end_hold(&self.service, whose, hold, end, Actor::operator("test")).await
     }
 
     pub(super) async fn has(&self) -> (i64, i64) {

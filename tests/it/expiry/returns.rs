@@ -32,7 +32,7 @@ impl Counter {
             source: source(),
             reference: Reference::parse(reference).unwrap(),
             reason: "取消".to_owned(),
-            by: Actor::new("test"),
+            by: Actor::operator("test"),
         };
         points::return_points(&self.service, command)
             .await

@@ -341,7 +341,7 @@ impl TestApp {
         let mut terms = PolicyTerms::default();
         change(&mut terms);
         let tenant = self.tenant.id;
-        let by = Actor::new("test");
+        let by = Actor::operator("test");
         self.db()
             .run(SetPolicy { tenant, terms, by })
             .await
@@ -384,7 +384,7 @@ impl TestApp {
                 merchant: None,
                 terms,
                 effective_from: None,
-                by: "test".into(),
+                by: Actor::operator("test"),
             })
             .await
             .unwrap();

@@ -139,7 +139,7 @@ impl House {
             merchant: None,
             terms: rule,
             effective_from: None,
-            by: "test".into(),
+            by: Actor::operator("test"),
         };
         self.db.run(set).await.unwrap();
         self.payments.rules.forget(tenant);
@@ -154,7 +154,7 @@ impl House {
                 points_shortfall,
                 ..PolicyTerms::default()
             },
-            by: Actor::new("test"),
+            by: Actor::operator("test"),
         };
         self.db.run(policy).await.unwrap();
         self.payments.policies.forget(tenant);
@@ -220,7 +220,7 @@ impl House {
                 late_payment: LatePayment::Reopen,
                 ..PolicyTerms::default()
             },
-            by: Actor::new("test"),
+            by: Actor::operator("test"),
         };
         self.db.run(policy).await.unwrap();
         self.payments.policies.forget(self.tenant);
@@ -234,7 +234,7 @@ impl House {
             merchant: None,
             terms,
             effective_from,
-            by: "test".into(),
+            by: Actor::operator("test"),
         };
         self.db.run(set).await.unwrap();
         self.payments.rules.forget(tenant);
@@ -281,7 +281,7 @@ impl House {
             amount: Some(Money::parse(fen).unwrap()),
             reason: "不想要了".into(),
             by: RefundBy {
-                actor: Actor::new("ops"),
+                actor: Actor::operator("ops"),
                 role: RefundRole::Operator,
             },
             claim: Claim::new(self.tenant, "ops", "/refunds", &key, &[input.as_bytes()]),
@@ -324,7 +324,7 @@ impl House {
             reason: "测试".into(),
             order: None,
             merchant: None,
-            by: Actor::new("crm"),
+            by: Actor::operator("crm"),
         };
         let points_transaction = match points::execute(&self.service, request.clone()).await {
             Ok(asked) => asked.transaction.id,
@@ -372,7 +372,7 @@ impl House {
             source: crm(),
             reference: Reference::parse(&format!("b-{number}")).unwrap(),
             reason: "测试".into(),
-            by: Actor::new("crm"),
+            by: Actor::operator("crm"),
         };
         match points::return_points(&self.service, request.clone()).await {
             Ok(_) => {}
@@ -404,7 +404,7 @@ impl House {
         let end = End::Capture {
             points: Some(points),
         };
-        match points::end_hold(&self.service, self.crm(), hold, end, Actor::new("crm")).await {
+        match points::end_hold(&self.service, self.crm(), hold, end, Actor::operator("crm")).await {
             Ok(points_transaction) => {
                 assert_eq!(
                     (points_transaction.state, points_transaction.captured),
@@ -418,7 +418,7 @@ impl House {
     }
 
     pub(crate) async fn release(&self, hold: PointsTransactionId) {
-        let by = Actor::new("crm");
+        let by = Actor::operator("crm");
         let ended = points::end_hold(&self.service, self.crm(), hold, End::Release, by).await;
         assert_eq!(ended.unwrap().state, PointsTransactionState::Released);
     }
@@ -547,7 +547,7 @@ async fn open_merchant(db: &Db, tenant: TenantId) -> String {
         tenant,
         merchant: registered.merchant.id,
         decision: Decision::approve(SUB_MCHID).unwrap(),
-        by: Actor::new("test"),
+        by: Actor::operator("test"),
     };
     db.run(decide).await.unwrap();
     let code = CreateCode {

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use zhangfang::{
+    audit::Actor,
     db::{Db, DbOptions},
     payments::{PaidNotice, SettleOutcome, SettlePayment},
     points::{RuleTerms, Rules, RulesCache, SetRule, Validity},
@@ -56,7 +57,7 @@ async fn set(
     let mut terms = RuleTerms::default();
     change(&mut terms);
     let tenant = app.tenant.id;
-    let by = "test".to_owned();
+    let by = Actor::operator("test");
     let set = SetRule {
         tenant,
         merchant,

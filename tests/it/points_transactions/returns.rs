@@ -227,7 +227,7 @@ async fn two_who_return_at_once_never_return_more_than_was_taken() {
                 source: Source::parse("merchant-crm").unwrap(),
                 reference: Reference::parse(&reference).unwrap(),
                 reason: "取消".to_owned(),
-                by: Actor::new("test"),
+                by: Actor::operator("test"),
             };
             tokio::spawn(async move { points::return_points(&service, command).await })
         })

@@ -60,7 +60,7 @@ pub(super) async fn decide(
         } else {
             ReviewCommand::Reject("no".into())
         },
-        by: Actor::new("operator:lin"),
+        by: Actor::operator("lin"),
         claim: None,
     };
     payments::decide_review(payments, decision).await

@@ -101,7 +101,7 @@ async fn every_kind_of_damage_to_reviews_is_found_and_named() {
         (States, "UPDATE payment_orders SET review = 0 WHERE review = 4 LIMIT 1".into(), "is no of a review, and has"),
         // Reviews.
         (States, "DELETE FROM risk_reviews WHERE state = 1".into(), "without a review"),
-        (States, "UPDATE risk_reviews SET state = 7, decided_by = 'x', decided_at = NOW(6), due_at = NULL WHERE state = 1".into(), "is open and"),
+        (States, "UPDATE risk_reviews SET state = 7, decided_by = 'operator:x', decided_at = NOW(6), due_at = NULL WHERE state = 1".into(), "is open and"),
         (States, "UPDATE risk_reviews SET state = 6 WHERE state = 5".into(), "is credited and"),
         (States, "UPDATE risk_reviews SET due_at = NULL WHERE state = 1".into(), "is open and"),
         (States, "UPDATE risk_reviews SET due_at = NOW(6) WHERE state = 4".into(), "is voided and"),

@@ -46,7 +46,7 @@ fn approval(bench: &Bench, order: OrderId) -> DecideReview {
         tenant: bench.app().tenant.id,
         id: ReviewId::of(order.id()),
         command: ReviewCommand::Approve(String::new()),
-        by: Actor::new("operator:lin"),
+        by: Actor::operator("lin"),
         claim: None,
     }
 }

@@ -173,7 +173,7 @@ async fn what_was_called_refused_and_was_shared_is_booked_told_and_stops_refunds
         copy.finds(booked, statement, says).await;
     }
     copy.drop().await;
-    let by = Actor::new("operator:test");
+    let by = Actor::operator("test");
     retry_sharing(&stage.sharing, stage.app.tenant.id, order, by)
         .await
         .unwrap();
@@ -358,7 +358,7 @@ async fn what_was_called_lost_and_came_back_is_booked_told_and_stops_refunds() {
     let rest = stage.refund(order, 5_000, "r2").await;
     stage.round().await;
     assert_eq!(stage.refund_state(&rest).await, RefundStateKind::Returning);
-    let by = Actor::new("operator:test");
+    let by = Actor::operator("test");
     retry_sharing(&stage.sharing, stage.app.tenant.id, order, by)
         .await
         .unwrap();
@@ -376,7 +376,7 @@ async fn a_receiver_that_wechat_never_took_can_be_removed() {
     stage.channel.state().receivers_refused = true;
     let never = (ReceiverKind::Merchant, "1900000777", "BRAND");
     let id = stage.receiver(never).await;
-    let by = || Actor::new("test");
+    let by = || Actor::operator("test");
     // Each time it is asked for.
     for _ in 0..2 {
         let removed = remove_receiver(&stage.sharing, tenant, id, by())
@@ -441,7 +441,7 @@ async fn a_retry_lets_nothing_go_on_while_wechat_is_still_at_it() {
     stage.round().await;
     assert!(stage.view(order).await.share.stopped);
     let retry = async || {
-        let by = Actor::new("operator:test");
+        let by = Actor::operator("test");
         retry_sharing(&stage.sharing, stage.app.tenant.id, order, by)
             .await
             .unwrap();

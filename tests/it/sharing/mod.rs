@@ -94,7 +94,7 @@ impl Stage {
             tenant: self.app.tenant.id,
             merchant: self.merchant_id,
             form: form.clone(),
-            by: Actor::new("test"),
+            by: Actor::operator("test"),
         };
         let id = self.app.db().run(add).await.unwrap();
         register_receiver(&self.sharing, self.app.tenant.id, id, form)
@@ -113,7 +113,7 @@ impl Stage {
             merchant: self.merchant_id,
             active,
             parts,
-            by: Actor::new("test"),
+            by: Actor::operator("test"),
         };
         set_rule(&self.sharing, request).await.map(|_| ())
     }
@@ -185,7 +185,7 @@ impl Stage {
             amount: Some(fen(amount)),
             reason: "不想要了".to_owned(),
             by: RefundBy {
-                actor: Actor::new("operator:test"),
+                actor: Actor::operator("test"),
                 role: RefundRole::Operator,
             },
             claim: Claim::new(self.app.tenant.id, "test", "refund", &key, &[]),

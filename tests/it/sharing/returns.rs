@@ -60,7 +60,7 @@ async fn a_refund_that_awaits_approval_brings_nothing_back_until_it_is_approved(
                 refund_review_above: fen(3_000),
                 ..payments::PolicyTerms::default()
             },
-            by: Actor::new("test"),
+            by: Actor::operator("test"),
         })
         .await
         .unwrap();
@@ -80,7 +80,7 @@ async fn a_refund_that_awaits_approval_brings_nothing_back_until_it_is_approved(
         agree: true,
         note: String::new(),
         by: RefundBy {
-            actor: Actor::new("operator:other"),
+            actor: Actor::operator("other"),
             role: RefundRole::Operator,
         },
         claim: Claim::new(stage.app.tenant.id, "test", "decide", &key, &[]),
@@ -238,7 +238,7 @@ async fn withdraw(stage: &Stage, refund: &Refund) -> Refund {
         tenant: stage.app.tenant.id,
         refund: refund.id,
         reason: "分账未完成，线下退款".to_owned(),
-        by: Actor::new("operator:lin"),
+        by: Actor::operator("lin"),
         claim: Claim::new(stage.app.tenant.id, "lin", "withdraw", &key, &[]),
     };
     payments::withdraw_refund(&stage.app.through(&channel), request)

@@ -46,7 +46,7 @@ async fn rules_and_receivers_stay_within_what_wechat_allows() {
         .await
         .unwrap();
     let tenant = stage.app.tenant.id;
-    let by = || Actor::new("test");
+    let by = || Actor::operator("test");
     let refused = remove_receiver(&stage.sharing, tenant, stage.provider, by()).await;
     assert!(matches!(refused, Err(SharingError::ReceiverInUse)));
     remove_receiver(&stage.sharing, tenant, stage.person, by())

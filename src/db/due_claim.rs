@@ -17,13 +17,21 @@ pub struct DueClaim {
     pub where_id: &'static str,
 }
 
+/// When a claim is made, and how long it holds.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimTime {
+    /// What is due at this instant is claimed.
+    pub now: Timestamp,
+    /// It is the caller's alone until this instant.
+    pub until: Timestamp,
+}
+
 impl DueClaim {
-    /// Claims up to `limit` rows that are due at `now`, for the caller alone until `until`. If the
-    /// process dies meanwhile, they fall due again.
+    /// Claims up to `limit` rows that are due. If the process dies meanwhile, they fall due again.
     pub async fn claim<T, I>(
         self,
         tx: &mut Tx,
-        (now, until): (Timestamp, Timestamp),
+        time: ClaimTime,
         limit: u32,
         id: I,
     ) -> Result<Vec<T>, DbError>
@@ -31,14 +39,14 @@ impl DueClaim {
         T: for<'r> FromRow<'r, MySqlRow> + Send + Unpin,
         I: Fn(&T) -> [u8; 16],
     {
-        let list = sqlx::query_as(self.select).bind(now);
+        let list = sqlx::query_as(self.select).bind(time.now);
         let list = self.codes.iter().fold(list, |list, code| list.bind(*code));
         let due: Vec<T> = list.bind(limit).fetch_all(tx.conn()).await?;
         if due.is_empty() {
             return Ok(due);
         }
         let mut sql = Sql::new(self.update);
-        sql.time(until).push(self.where_id);
+        sql.time(time.until).push(self.where_id);
         sql.list(&due, |sql, thing| {
             sql.bytes(&id(thing));
         })

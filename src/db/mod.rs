@@ -56,7 +56,7 @@ use tokio_util::task::TaskTracker;
 pub use batch::{
     Change, Cx, Fault, Inconsistent, Operation, Recorder, RowSet, SubmitError, Wanted, WorkingSet,
 };
-pub use due_claim::DueClaim;
+pub use due_claim::{ClaimTime, DueClaim};
 pub use error::DbError;
 pub(crate) use error::is_constraint;
 pub use migrate::{GrantError, MIGRATOR, grant, migrate};

@@ -22,12 +22,12 @@ impl Job for Holds {
 pub async fn holds_round(db: &Db) -> Result<bool, DbError> {
     let due = points::claim_expired_holds(db).await?;
     let busy = !due.is_empty();
-    work_on_each(Holds::NAME, due, |(points_transaction, tenant)| async move {
-        match points::time_out(db, tenant, points_transaction).await {
+    work_on_each(Holds::NAME, due, |hold| async move {
+        match points::time_out(db, hold.tenant, hold.id).await {
             Ok(true) => metrics::counter!("point_holds_expired_total").increment(1),
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(points_transaction.id = %points_transaction, reason = %error, "a hold was not ended");
+                tracing::warn!(points_transaction.id = %hold.id, reason = %error, "a hold was not ended");
             }
         }
     })

@@ -328,7 +328,12 @@ pub(super) fn grant(
     amount: i64,
 ) -> Result<(), LedgerError> {
     let on = lot.unwrap_or(BusinessDay::NEVER);
-    change_lot(set, tenant, (account, on), (amount, amount, 0))?;
+    let granted = LotDelta {
+        granted: amount,
+        remaining: amount,
+        expired: 0,
+    };
+    change_lot(set, tenant, (account, on), granted)?;
     if let Some(change) = set.get::<Lots>((account, on)).copied() {
         let granted_on = Some(today);
         set.put::<Lots>(
@@ -367,14 +372,23 @@ pub(super) fn spend(
             .is_some_and(|lot| lot.remaining >= leaving.amount)
     {
         let less = leaving.amount.checked_neg().ok_or(LedgerError::Overflow)?;
-        return change_lot(set, tenant, (account, on), (0, less, 0));
+        let spent = LotDelta {
+            remaining: less,
+            ..LotDelta::default()
+        };
+        return change_lot(set, tenant, (account, on), spent);
     }
     let mut lots = set.get::<LotsOf>(account).cloned().unwrap_or_default();
     for (on, taken) in take(&mut lots, leaving)? {
         let less = taken.checked_neg().ok_or(LedgerError::Overflow)?;
         let runs_out = leaving.only == Some(LotRestriction::Expiring);
         let expired = if runs_out { taken } else { 0 };
-        change_lot(set, tenant, (account, on), (0, less, expired))?;
+        let left = LotDelta {
+            granted: 0,
+            remaining: less,
+            expired,
+        };
+        change_lot(set, tenant, (account, on), left)?;
         // Later operations of the batch may count it as given back.
         if expired > 0 && set.has_loaded::<LotExpiries>((account, on)) {
             change_lot_expiry(set, (account, on), expired, 0)?;
@@ -429,11 +443,19 @@ pub(super) fn take(
     Ok(taken)
 }
 
+/// By how much a lot changes.
+#[derive(Debug, Clone, Copy, Default)]
+struct LotDelta {
+    granted: i64,
+    remaining: i64,
+    expired: i64,
+}
+
 fn change_lot(
     set: &mut WorkingSet,
     tenant: TenantId,
     key: (AccountId, BusinessDay),
-    (granted, remaining, expired): (i64, i64, i64),
+    by: LotDelta,
 ) -> Result<(), LedgerError> {
     let before = set.get::<Lots>(key).copied().unwrap_or(LotChange {
         tenant,
@@ -444,9 +466,9 @@ fn change_lot(
     });
     let plus = |one: i64, other: i64| one.checked_add(other).ok_or(LedgerError::Overflow);
     let after = LotChange {
-        granted: plus(before.granted, granted)?,
-        remaining: plus(before.remaining, remaining)?,
-        expired: plus(before.expired, expired)?,
+        granted: plus(before.granted, by.granted)?,
+        remaining: plus(before.remaining, by.remaining)?,
+        expired: plus(before.expired, by.expired)?,
         ..before
     };
     set.put::<Lots>(key, after);

@@ -169,7 +169,7 @@ pub fn post(
             Some(hold) => held_since(set, draft, hold)?,
             None => at,
         };
-        put(set, tenant, id, *draft, phase, (since, at))?;
+        put(set, tenant, id, *draft, phase, TransferTimes { since, at })?;
     }
     Ok(())
 }
@@ -266,19 +266,37 @@ pub fn resolve(
             entry: resolved,
             leg,
         };
-        put(set, pending.tenant, id, draft, phase, (pending.at, at))?;
+        let times = TransferTimes {
+            since: pending.at,
+            at,
+        };
+        put(set, pending.tenant, id, draft, phase, times)?;
     }
     Ok(())
 }
 
-/// `since` is when the amount was held; without a hold it is `at`.
+/// The instants of a transfer.
+#[derive(Debug, Clone, Copy)]
+struct TransferTimes {
+    /// When the amount was held; without a hold the same as `at`.
+    since: Timestamp,
+    at: Timestamp,
+}
+
+/// What the two accounts of a transfer hold.
+#[derive(Debug, Clone, Copy)]
+struct Kinds {
+    debit: AccountKind,
+    credit: AccountKind,
+}
+
 fn put(
     set: &mut WorkingSet,
     tenant: TenantId,
     id: TransferId,
     draft: Draft,
     phase: Phase,
-    (since, at): (Timestamp, Timestamp),
+    TransferTimes { since, at }: TransferTimes,
 ) -> Result<(), LedgerError> {
     let Draft {
         debit,
@@ -289,17 +307,20 @@ fn put(
         hold,
         ..
     } = draft;
-    let kinds = (kind(debit)?, kind(credit)?);
+    let kinds = Kinds {
+        debit: kind(debit)?,
+        credit: kind(credit)?,
+    };
     if debit == credit {
         return Err(LedgerError::SameAccount);
     }
-    if kinds.0.asset() != kinds.1.asset() {
+    if kinds.debit.asset() != kinds.credit.asset() {
         return Err(LedgerError::MixedAssets);
     }
     if amount <= 0 {
         return Err(LedgerError::NothingToMove);
     }
-    let constrained_side = match (kinds.0.is_constrained(), kinds.1.is_constrained()) {
+    let constrained_side = match (kinds.debit.is_constrained(), kinds.credit.is_constrained()) {
         (false, false) => ConstrainedSide::Neither,
         (true, false) => ConstrainedSide::Debit,
         (false, true) => ConstrainedSide::Credit,
@@ -311,23 +332,29 @@ fn put(
         Phase::Post => (Effect::PostHeldDebit, Effect::PostHeldCredit),
         Phase::Void => (Effect::DropHeldDebit, Effect::DropHeldCredit),
     };
-    let days = (since.business_day(), at.business_day());
+    let (held_on, today) = (since.business_day(), at.business_day());
     // Who has not loaded the lots can only repay, out of what was granted just now; otherwise there
     // is nothing to take.
-    let unread = kinds.1 == AccountKind::CustomerDebt && !set.has_loaded::<LotsOf>(debit);
+    let unread = kinds.credit == AccountKind::CustomerDebt && !set.has_loaded::<LotsOf>(debit);
     let covered = granted || hold.is_some() || unread;
-    if constrained_side == ConstrainedSide::Debit && !covered && needs_free_points(kinds.1, phase) {
-        lots::check_free(set, debit, amount, days.1)?;
+    if constrained_side == ConstrainedSide::Debit
+        && !covered
+        && needs_free_points(kinds.credit, phase)
+    {
+        lots::check_free(set, debit, amount, today)?;
     }
     if constrained_side == ConstrainedSide::Debit {
         match phase {
             Phase::Posted => {}
-            Phase::Pending => lots::hold(set, tenant, debit, (days.1, amount))?,
-            Phase::Post | Phase::Void => lots::release_hold(set, debit, (days.0, amount))?,
+            Phase::Pending => lots::hold(set, tenant, debit, (today, amount))?,
+            Phase::Post | Phase::Void => lots::release_hold(set, debit, (held_on, amount))?,
         }
     }
     let mut constrained = None;
-    for (account, kind, effect) in [(debit, kinds.0, on_debit), (credit, kinds.1, on_credit)] {
+    for (account, kind, effect) in [
+        (debit, kinds.debit, on_debit),
+        (credit, kinds.credit, on_credit),
+    ] {
         if kind.is_constrained() {
             let before = set
                 .get::<Accounts>(account)
@@ -357,7 +384,7 @@ fn put(
                 lots::grant(set, tenant, credit, (lot, at.business_day()), amount)?;
             }
             ConstrainedSide::Debit => {
-                let only = if kinds.1 == AccountKind::PointsExpired {
+                let only = if kinds.credit == AccountKind::PointsExpired {
                     Some(LotRestriction::Expiring)
                 } else {
                     granted.then_some(LotRestriction::Granted)
@@ -365,8 +392,8 @@ fn put(
                 let leaving = LotWithdrawal {
                     amount,
                     named: lot,
-                    since: days.0,
-                    today: days.1,
+                    since: held_on,
+                    today,
                     only,
                 };
                 lots::spend(set, tenant, debit, leaving)?;
@@ -402,18 +429,14 @@ fn needs_free_points(to: AccountKind, phase: Phase) -> bool {
 
 /// A customer's debt after a transfer between the points and the debt account: a shortfall adds to
 /// it, a repayment takes from it.
-fn debt_after(
-    account: &Account,
-    (debit, credit): (AccountKind, AccountKind),
-    amount: i64,
-) -> Result<Points, LedgerError> {
+fn debt_after(account: &Account, kinds: Kinds, amount: i64) -> Result<Points, LedgerError> {
     let amount = Points::parse(amount).map_err(|_| LedgerError::Overflow)?;
-    if debit == AccountKind::CustomerDebt {
+    if kinds.debit == AccountKind::CustomerDebt {
         account
             .debt
             .checked_add(amount)
             .map_err(|_| LedgerError::Overflow)
-    } else if credit == AccountKind::CustomerDebt {
+    } else if kinds.credit == AccountKind::CustomerDebt {
         account
             .debt
             .checked_sub(amount)

@@ -2,6 +2,7 @@
 
 use super::{
     Refund, RefundStateKind, Search,
+    search::IdRange,
     store::{ForeignRefunds, REFUND_COLUMNS, read_refund},
 };
 use crate::{
@@ -72,7 +73,7 @@ pub async fn list_refunds(
     before: Option<RefundId>,
     limit: PageLimit,
 ) -> Result<Vec<Refund>, DbError> {
-    let (from, end) = search.range(before.map(|id| id.id()));
+    let IdRange { from, end } = search.range(before.map(|id| id.id()));
     let mut sql = Sql::new("SELECT /* payments.list_refunds */ ");
     sql.push(REFUND_COLUMNS)
         .push(" FROM refunds r WHERE r.tenant_id = ");

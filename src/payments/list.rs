@@ -4,6 +4,7 @@ use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 
 use super::{
     ChangeReason, Order, OrderStateKind, PaymentError, Search,
+    search::IdRange,
     store::{ORDER_COLUMNS, ORDER_WIDTH, read_order},
 };
 use crate::{
@@ -95,7 +96,7 @@ pub async fn list_orders(
         OrderScope::CustomerAt(customer, merchant) => (Some(customer), Some(merchant)),
         OrderScope::Tenant => (None, None),
     };
-    let (from, end) = search.range(before.map(|id| id.id()));
+    let IdRange { from, end } = search.range(before.map(|id| id.id()));
     let mut sql = Sql::new("SELECT /* payments.list_orders */ ");
     sql.push(ORDER_COLUMNS).push(
         ", m.name FROM payment_orders o JOIN merchants m ON m.id = o.merchant_id WHERE o.tenant_id = ",

@@ -292,12 +292,8 @@ impl CreateRefund {
         Ok(())
     }
 
-    /// The amount, the order with it, the points, and what somebody else must agree for.
-    fn check(
-        &self,
-        order: &Order,
-        refunded_alone: Money,
-    ) -> Result<(Money, Order, PointsBack, Option<&'static str>), RefundError> {
+    /// Whether so much may be given back, and what follows of it.
+    fn check(&self, order: &Order, refunded_alone: Money) -> Result<CheckedRefund, RefundError> {
         let request = &self.request;
         let left = order.refundable();
         let amount = request.amount.unwrap_or(left);
@@ -339,8 +335,24 @@ impl CreateRefund {
             due,
             ..PointsBack::NONE
         };
-        Ok((amount, next, points, approval_reason))
+        Ok(CheckedRefund {
+            amount,
+            order: next,
+            points,
+            approval_reason,
+        })
     }
+}
+
+/// A refund that may be asked for.
+#[derive(Debug)]
+struct CheckedRefund {
+    amount: Money,
+    /// The order as it is with it.
+    order: Order,
+    points: PointsBack,
+    /// For what somebody else must agree, if anything.
+    approval_reason: Option<&'static str>,
 }
 
 impl Operation for CreateRefund {
@@ -386,7 +398,12 @@ impl Operation for CreateRefund {
         }
         let today = cx.now().business_day();
         let (_, refunded_alone) = self.refunded_alone(set, today);
-        let (amount, mut order, points, approval_reason) = self.check(&order, refunded_alone)?;
+        let CheckedRefund {
+            amount,
+            mut order,
+            points,
+            approval_reason,
+        } = self.check(&order, refunded_alone)?;
         // Nothing could be asked because the order was not there a moment ago.
         let evaluation = self.evaluation.as_ref().ok_or(RefundError::OrderNotFound)?;
         if evaluation.action() == RiskAction::Block {

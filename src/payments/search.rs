@@ -23,15 +23,24 @@ pub struct Search {
     pub to: Option<Timestamp>,
 }
 
+/// Ids from the first that is meant to the first that is not any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct IdRange {
+    pub(super) from: Id,
+    pub(super) end: Id,
+}
+
 impl Search {
-    /// The first id that is looked for, and the first that is not any more, when the page ends
-    /// before `before`. When a thing was made stands in its id, so a stretch of time is a range of
+    /// The ids that are looked for, when the page ends before `before`. When a thing was made stands in its id, so a stretch of time is a range of
     /// the primary key (and of every other, which end with it) and needs no index of its own.
-    pub(super) fn range(&self, before: Option<Id>) -> (Id, Id) {
+    pub(super) fn range(&self, before: Option<Id>) -> IdRange {
         let id = |at: Timestamp| Id::beginning(at.micros().max(0).unsigned_abs().div_ceil(1_000));
         let from = self.from.map_or(Id::from_bytes([0; 16]), id);
         let end = before.unwrap_or(Id::from_bytes([0xff; 16]));
-        (from, self.to.map_or(end, |to| id(to).min(end)))
+        IdRange {
+            from,
+            end: self.to.map_or(end, |to| id(to).min(end)),
+        }
     }
 
     /// `AND` and what else must hold of an order `o`.
@@ -86,14 +95,14 @@ mod tests {
             to: at(7_001),
             ..Search::default()
         };
-        let (from, to) = search.range(None);
+        let IdRange { from, end } = search.range(None);
         for (millis, inside) in [(4, false), (5, true), (7, true), (8, false)] {
             let id = Id::mint(millis, u64::MAX, Lane(255));
-            assert_eq!(from <= id && id < to, inside, "{millis}");
+            assert_eq!(from <= id && id < end, inside, "{millis}");
         }
         let cursor = Id::mint(6, 0, Lane(0));
-        assert_eq!(search.range(Some(cursor)).1, cursor);
-        let (from, to) = Search::default().range(None);
-        assert_eq!((*from.bytes(), *to.bytes()), ([0; 16], [0xff; 16]));
+        assert_eq!(search.range(Some(cursor)).end, cursor);
+        let IdRange { from, end } = Search::default().range(None);
+        assert_eq!((*from.bytes(), *end.bytes()), ([0; 16], [0xff; 16]));
     }
 }

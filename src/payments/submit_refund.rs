@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     audit::SystemActor,
-    db::{DbError, DueClaim, Tx, Work},
+    db::{ClaimTime, DbError, DueClaim, Tx, Work},
     primitives::{RefundId, TenantId, Timestamp},
 };
 
@@ -381,9 +381,12 @@ impl Work for ClaimRefunds {
         let now = tx.now();
         let until = self.time_scale.after(now, LEASE_SECONDS);
         let due: Vec<(RefundId, TenantId)> = DUE
-            .claim(tx, (now, until), CLAIM, |(id, _): &(RefundId, TenantId)| {
-                *id.bytes()
-            })
+            .claim(
+                tx,
+                ClaimTime { now, until },
+                CLAIM,
+                |(id, _): &(RefundId, TenantId)| *id.bytes(),
+            )
             .await?;
         let claimed = |(id, tenant)| ClaimedRefund { tenant, id, until };
         Ok(due.into_iter().map(claimed).collect())

@@ -5,7 +5,7 @@ use sqlx::FromRow;
 
 use super::RefundStateKind;
 use crate::{
-    db::{DbError, DueClaim, Tx},
+    db::{ClaimTime, DbError, DueClaim, Tx},
     primitives::{OrderId, RefundId, TenantId, Timestamp},
 };
 
@@ -27,16 +27,14 @@ pub struct WaitingRefund {
     pub id: RefundId,
 }
 
-/// Claims up to `limit` of them that are due at `now`, for the caller alone until `until`.
+/// Claims up to `limit` of them that are due.
 pub(crate) async fn claim_waiting_refunds(
     tx: &mut Tx,
-    (now, until): (Timestamp, Timestamp),
+    time: ClaimTime,
     limit: u32,
 ) -> Result<Vec<WaitingRefund>, DbError> {
-    DUE.claim(tx, (now, until), limit, |refund: &WaitingRefund| {
-        *refund.id.bytes()
-    })
-    .await
+    DUE.claim(tx, time, limit, |refund: &WaitingRefund| *refund.id.bytes())
+        .await
 }
 
 /// Has one that still waits looked at again at `next`.

@@ -40,7 +40,7 @@ use super::{
     time_scale::FIRST_QUERY_SECONDS,
 };
 use crate::{
-    db::{Db, DbError, DueClaim, Tx, Work},
+    db::{ClaimTime, Db, DbError, DueClaim, Tx, Work},
     merchants,
     primitives::{MerchantId, OrderId, TenantId, Timestamp},
 };
@@ -324,7 +324,7 @@ impl Work for Claim {
     async fn run(&self, tx: &mut Tx) -> Result<Vec<Watch>, DbError> {
         let now = tx.now();
         let until = self.time_scale.after(now, LEASE_SECONDS);
-        DUE.claim(tx, (now, until), CLAIM, |watch: &Watch| {
+        DUE.claim(tx, ClaimTime { now, until }, CLAIM, |watch: &Watch| {
             *watch.order_id.bytes()
         })
         .await

@@ -1,7 +1,8 @@
 //! Ends of holds: a hold is captured, released or times out, once.
 
 use super::{
-    Applied, PointsError, PointsService, PointsTransaction, PointsTransactionState, Source,
+    Applied, DueHold, PointsError, PointsService, PointsTransaction, PointsTransactionState,
+    Source,
     execute::note,
     transaction_entries as entries,
     transaction_store::{self, PointsTransactions},
@@ -52,7 +53,7 @@ pub async fn end_hold(
 
 /// Claims holds that have timed out, so that no other process ends them at the same time. If this
 /// process dies, they fall due again.
-pub async fn claim_expired_holds(db: &Db) -> Result<Vec<(PointsTransactionId, TenantId)>, DbError> {
+pub async fn claim_expired_holds(db: &Db) -> Result<Vec<DueHold>, DbError> {
     db.run(ClaimExpiredHolds).await
 }
 
@@ -61,7 +62,7 @@ struct ClaimExpiredHolds;
 
 impl Work for ClaimExpiredHolds {
     const NAME: &'static str = "points.claim_holds";
-    type Reply = Vec<(PointsTransactionId, TenantId)>;
+    type Reply = Vec<DueHold>;
     type Error = DbError;
 
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {

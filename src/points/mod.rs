@@ -184,6 +184,6 @@ pub(crate) use store::{return_to_budget, want_budget};
 pub use transaction::{
     Applied, PointsTransaction, PointsTransactionKind, PointsTransactionState, TransitionError,
 };
-pub use transaction_store::PointsTransactionFilter;
+pub use transaction_store::{DueHold, PointsTransactionFilter};
 pub(crate) use transaction_store::{POINTS_TRANSACTION_COLUMNS, read_points_transaction};
 pub use validity::Validity;

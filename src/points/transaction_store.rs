@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Row as _, mysql::MySqlRow};
+use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 
 use super::{
     PointsCommand, PointsTransaction, PointsTransactionKind, PointsTransactionState, Reference,
     Source,
 };
 use crate::{
-    db::{Change, Db, DbError, DueClaim, Recorder, RowSet, Sql, Tx},
+    db::{Change, ClaimTime, Db, DbError, DueClaim, Recorder, RowSet, Sql, Tx},
     primitives::{
         BusinessDay, CustomerId, PageLimit, Points, PointsTransactionId, TenantId, Timestamp,
     },
@@ -232,19 +232,24 @@ const DUE: DueClaim = DueClaim {
     where_id: " WHERE id IN (",
 };
 
+/// A hold that has timed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct DueHold {
+    pub id: PointsTransactionId,
+    #[sqlx(rename = "tenant_id")]
+    pub tenant: TenantId,
+}
+
 /// Up to `limit` holds that have timed out, claimed until `until`.
 pub(super) async fn claim_due(
     tx: &mut Tx,
     until: Timestamp,
     limit: u32,
-) -> Result<Vec<(PointsTransactionId, TenantId)>, DbError> {
+) -> Result<Vec<DueHold>, DbError> {
     let now = tx.now();
-    DUE.claim(
-        tx,
-        (now, until),
-        limit,
-        |(id, _): &(PointsTransactionId, TenantId)| *id.bytes(),
-    )
+    DUE.claim(tx, ClaimTime { now, until }, limit, |hold: &DueHold| {
+        *hold.id.bytes()
+    })
     .await
 }
 

@@ -8,7 +8,7 @@ use super::review::{
 };
 use crate::{
     audit::Actor,
-    db::{Change, Db, DbError, DueClaim, Recorder, RowSet, Sql, Tx, Work},
+    db::{Change, ClaimTime, Db, DbError, DueClaim, Recorder, RowSet, Sql, Tx, Work},
     facts::Stage,
     primitives::{CustomerId, MerchantId, Money, PageLimit, Points, ReviewId, TenantId, Timestamp},
 };
@@ -289,7 +289,9 @@ impl Work for ClaimDueReviews {
         let now = tx.now();
         let until = now.plus_seconds(LEASE_SECONDS);
         let due: Vec<(ReviewId,)> = DUE
-            .claim(tx, (now, until), CLAIM, |(id,): &(ReviewId,)| *id.bytes())
+            .claim(tx, ClaimTime { now, until }, CLAIM, |(id,): &(ReviewId,)| {
+                *id.bytes()
+            })
             .await?;
         Ok(due.into_iter().map(|(id,)| id).collect())
     }

@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use crate::{
-    db::{Db, DbError, DueClaim, Sql, Tx, Work},
+    db::{ClaimTime, Db, DbError, DueClaim, Sql, Tx, Work},
     payments::{OrderSharing, Payments, TimeScale},
     primitives::{OrderId, TenantId},
 };
@@ -88,10 +88,12 @@ impl Work for Claim {
             .time_scale
             .after(tx.now(), self.pause_seconds.saturating_neg());
         let until = self.time_scale.after(paid_before, LEASE_SECONDS);
-        DUE.claim(tx, (paid_before, until), CLAIM, |due: &Due| {
-            *due.order.bytes()
-        })
-        .await
+        let time = ClaimTime {
+            now: paid_before,
+            until,
+        };
+        DUE.claim(tx, time, CLAIM, |due: &Due| *due.order.bytes())
+            .await
     }
 }
 

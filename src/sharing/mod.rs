@@ -147,7 +147,9 @@ pub use error::SharingError;
 pub use find::{SharingView, find_sharing, list_sharings, sharing_causes};
 pub use receiver::{Receiver, ReceiverForm, ReceiverState, list_receivers};
 pub use retry::retry_sharing;
-pub use rule::{NewSharingRule, RULE_PARTS_MAX, RulePart, SharingRule, find_rule, set_rule};
+pub use rule::{
+    NewRulePart, NewSharingRule, RULE_PARTS_MAX, RulePart, SharingRule, find_rule, set_rule,
+};
 pub use share::{
     Part, PartReturn, PartState, PaymentShare, ReturnState, ShareState, ShareStateKind,
 };

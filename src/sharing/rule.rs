@@ -109,14 +109,21 @@ pub async fn find_rule(
     }))
 }
 
+/// What one receiver is to get of each payment.
+#[derive(Debug, Clone)]
+pub struct NewRulePart {
+    pub receiver: ReceiverId,
+    pub ratio_ppm: u32,
+    pub description: String,
+}
+
 /// A request to set a rule.
 #[derive(Debug, Clone)]
 pub struct NewSharingRule {
     pub tenant: TenantId,
     pub merchant: MerchantId,
     pub active: bool,
-    /// Receiver, millionths, description.
-    pub parts: Vec<(ReceiverId, u32, String)>,
+    pub parts: Vec<NewRulePart>,
     pub by: Actor,
 }
 
@@ -129,26 +136,23 @@ impl NewSharingRule {
         if self.active && self.parts.is_empty() {
             return field("parts", "at least one, for a rule that is active");
         }
-        let receivers: BTreeSet<_> = self.parts.iter().map(|(receiver, _, _)| receiver).collect();
+        let receivers: BTreeSet<_> = self.parts.iter().map(|part| part.receiver).collect();
         if receivers.len() < self.parts.len() {
             return field("parts", "each receiver once");
         }
-        for (_, ratio_ppm, description) in &self.parts {
-            if *ratio_ppm == 0 {
+        for part in &self.parts {
+            if part.ratio_ppm == 0 {
                 return field("ratio_ppm", "1 or more");
             }
-            let text = Text::parse(description, Length::Bytes(1, DESCRIPTION_BYTES_MAX));
-            if text.is_err() || !is_safe_in_bill(description) {
+            let text = Text::parse(&part.description, Length::Bytes(1, DESCRIPTION_BYTES_MAX));
+            if text.is_err() || !is_safe_in_bill(&part.description) {
                 return field(
                     "description",
                     "1 to 80 bytes of text in one line, no backtick or control character",
                 );
             }
         }
-        let ratios = self
-            .parts
-            .iter()
-            .map(|(_, ratio_ppm, _)| u64::from(*ratio_ppm));
+        let ratios = self.parts.iter().map(|part| u64::from(part.ratio_ppm));
         if ratios.sum::<u64>() > u64::from(ratio_max_ppm) {
             return Err(SharingError::TooMuch { ratio_max_ppm });
         }
@@ -210,11 +214,11 @@ impl Work for SetSharingRule {
     async fn run(&self, tx: &mut Tx) -> Result<(), SharingError> {
         let rule = &self.rule;
         lock_merchant(tx, rule.tenant, rule.merchant).await?;
-        for (receiver, _, _) in &rule.parts {
+        for part in &rule.parts {
             let state: Option<(String,)> = sqlx::query_as(
                 "/* sharing.receiver_state */ SELECT state FROM sharing_receivers WHERE id = ? AND merchant_id = ? AND tenant_id = ?",
             )
-            .bind(receiver)
+            .bind(part.receiver)
             .bind(rule.merchant)
             .bind(rule.tenant)
             .fetch_optional(tx.conn())
@@ -257,16 +261,16 @@ impl SetSharingRule {
         .bind(&rule.by)
         .execute(tx.conn())
         .await?;
-        for (place, (receiver, ratio_ppm, description)) in (0_u8..).zip(&rule.parts) {
+        for (place, part) in (0_u8..).zip(&rule.parts) {
             sqlx::query(
                 "/* sharing.insert_rule_part */ INSERT INTO sharing_rule_parts (merchant_id, version, place, receiver_id, ratio_ppm, description) VALUES (?, ?, ?, ?, ?, ?)",
             )
             .bind(rule.merchant)
             .bind(version)
             .bind(place)
-            .bind(receiver)
-            .bind(ratio_ppm)
-            .bind(description)
+            .bind(part.receiver)
+            .bind(part.ratio_ppm)
+            .bind(&part.description)
             .execute(tx.conn())
             .await?;
         }
@@ -293,7 +297,11 @@ mod tests {
             parts: ratios
                 .iter()
                 .enumerate()
-                .map(|(place, ratio)| (id(place), *ratio, "平台服务费".to_owned()))
+                .map(|(place, ratio)| NewRulePart {
+                    receiver: id(place),
+                    ratio_ppm: *ratio,
+                    description: "平台服务费".to_owned(),
+                })
                 .collect(),
             by: Actor::operator("test"),
         }
@@ -318,7 +326,7 @@ mod tests {
         assert!(rule(false, &[]).check(300_000).is_ok());
         assert!(rule(true, &[0]).check(300_000).is_err());
         let mut twice = rule(true, &[1, 2]);
-        twice.parts[1].0 = twice.parts[0].0;
+        twice.parts[1].receiver = twice.parts[0].receiver;
         assert!(twice.check(300_000).is_err());
         assert!(rule(true, &[1; 50]).check(300_000).is_ok());
         assert!(rule(true, &[1; 51]).check(300_000).is_err());

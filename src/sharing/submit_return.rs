@@ -9,7 +9,7 @@ use super::{
     start_return::{ReturnCallDue, ReturnRound, start_return},
 };
 use crate::{
-    db::{DbError, Tx, Work},
+    db::{ClaimTime, DbError, Tx, Work},
     payments::{
         ChannelOutcome, Payments, Refusal, RefusalKind, TimeScale, WaitingRefund,
         claim_waiting_refunds, find_order, find_refund, note_stuck_refund, pause_seconds,
@@ -225,7 +225,7 @@ impl Work for ClaimReturns {
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {
         let now = tx.now();
         let until = self.time_scale.after(now, LEASE_SECONDS);
-        claim_waiting_refunds(tx, (now, until), CLAIM).await
+        claim_waiting_refunds(tx, ClaimTime { now, until }, CLAIM).await
     }
 }
 

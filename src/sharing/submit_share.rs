@@ -12,7 +12,7 @@ use super::{
     store::Shares,
 };
 use crate::{
-    db::{Cx, DbError, DueClaim, Operation, SubmitError, Tx, Wanted, Work, WorkingSet},
+    db::{ClaimTime, Cx, DbError, DueClaim, Operation, SubmitError, Tx, Wanted, Work, WorkingSet},
     payments::{
         ATTEMPTS_MAX, ChannelOutcome, Payments, Refusal, RefusalKind, TimeScale, find_order,
         note_stuck_sharing, resolve_stuck_sharing,
@@ -396,8 +396,10 @@ impl Work for ClaimSharings {
     async fn run(&self, tx: &mut Tx) -> Result<Self::Reply, DbError> {
         let now = tx.now();
         let until = self.time_scale.after(now, LEASE_SECONDS);
-        DUE.claim(tx, (now, until), CLAIM, |due: &DueSharing| *due.id.bytes())
-            .await
+        DUE.claim(tx, ClaimTime { now, until }, CLAIM, |due: &DueSharing| {
+            *due.id.bytes()
+        })
+        .await
     }
 }
 

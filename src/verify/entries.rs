@@ -18,7 +18,7 @@ use super::{
     points_transactions::PointsTransactionPass,
     refunds::{RefundPass, is_of_refund},
     reviews::ReviewPass,
-    rules::Rules,
+    rules::{CreditTimes, Rules},
     sharing::SharingPass,
     sums::Sums,
 };
@@ -296,8 +296,12 @@ async fn settled(
     };
     let settled_at = entry[0].at;
     let earned_at = Order::earned_at(order.id, payment.paid_at, settled_at);
+    let times = CreditTimes {
+        earned_at,
+        settled_at,
+    };
     let was_in_force = rules
-        .was_in_force(conn, order, *rule_version, (earned_at, settled_at))
+        .was_in_force(conn, order, *rule_version, times)
         .await?;
     report.expect(Invariant::PointsFollowTheRule, was_in_force, || {
         format!(
@@ -322,7 +326,7 @@ async fn settled(
     });
     if *points < said && fits {
         rules
-            .shortened(conn, order, (earned_at, settled_at), *points, &rule, report)
+            .shortened(conn, order, times, *points, &rule, report)
             .await?;
     }
     rules.count(order.tenant, *rule_version, *points);

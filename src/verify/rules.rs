@@ -19,6 +19,15 @@ use crate::{
 /// was asked, and waits for the batch before its own.
 const OUTDATED_SECONDS_MAX: i64 = 31;
 
+/// The instants of a payment that decide on its points.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CreditTimes {
+    /// When the customer paid.
+    pub(super) earned_at: Timestamp,
+    /// When it was settled.
+    pub(super) settled_at: Timestamp,
+}
+
 /// The versions of rules met so far, and what each handed out.
 #[derive(Default)]
 pub(super) struct Rules {
@@ -55,7 +64,10 @@ impl Rules {
         conn: &mut MySqlConnection,
         order: &Order,
         version: u32,
-        (earned_at, settled_at): (Timestamp, Timestamp),
+        CreditTimes {
+            earned_at,
+            settled_at,
+        }: CreditTimes,
     ) -> Result<bool, DbError> {
         let history = match self.histories.entry(order.tenant) {
             Entry::Occupied(known) => known.into_mut(),
@@ -104,7 +116,10 @@ impl Rules {
         &mut self,
         conn: &mut MySqlConnection,
         order: &Order,
-        (earned_at, settled_at): (Timestamp, Timestamp),
+        CreditTimes {
+            earned_at,
+            settled_at,
+        }: CreditTimes,
         points: Points,
         rule: &Rule,
         report: &mut Report,

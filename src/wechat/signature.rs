@@ -19,11 +19,24 @@ const PROBE: &str = "WECHATPAY/SIGNTEST/";
 /// The longest signature: RSA of 8192 bits. base64's decoder wants room for whole groups.
 const SIGNATURE_MAX: usize = 1_026;
 
-/// The `Authorization` of a request. `target` is path and query exactly as they are sent.
+/// What of a request is signed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SignedRequest<'a> {
+    pub(super) method: &'a str,
+    /// Path and query exactly as they are sent.
+    pub(super) target: &'a str,
+    pub(super) body: &'a [u8],
+}
+
+/// The `Authorization` of a request.
 pub(super) fn authorization(
     key: &MerchantKey,
     mchid: &str,
-    (method, target, body): (&str, &str, &[u8]),
+    SignedRequest {
+        method,
+        target,
+        body,
+    }: SignedRequest<'_>,
     now: Timestamp,
     nonce: &str,
 ) -> String {

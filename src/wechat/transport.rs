@@ -23,7 +23,7 @@ use super::{
     key_ring::KeyRing,
     keys::Keys,
     retry::{Attempts, RetryPolicy, Step},
-    signature,
+    signature::{self, SignedRequest},
 };
 use crate::{
     config::WechatSettings,
@@ -297,11 +297,11 @@ impl Transport {
         let authorization = signature::authorization(
             &keys.merchant,
             &self.mchid,
-            (
-                call.method.as_str(),
-                &url[Position::BeforePath..Position::AfterQuery],
-                call.body.as_deref().unwrap_or_default(),
-            ),
+            SignedRequest {
+                method: call.method.as_str(),
+                target: &url[Position::BeforePath..Position::AfterQuery],
+                body: call.body.as_deref().unwrap_or_default(),
+            },
             self.clock.now(),
             &self.nonce(),
         );

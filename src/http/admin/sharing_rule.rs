@@ -13,7 +13,7 @@ use crate::{
     },
     merchants,
     primitives::{MerchantId, ReceiverId},
-    sharing::{self, NewSharingRule},
+    sharing::{self, NewRulePart, NewSharingRule},
 };
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -94,7 +94,11 @@ pub(in crate::http) async fn set_sharing_rule(
         merchant: id,
         active: request.active,
         parts: parts
-            .map(|part| (part.receiver_id, part.ratio_ppm, part.description))
+            .map(|part| NewRulePart {
+                receiver: part.receiver_id,
+                ratio_ppm: part.ratio_ppm,
+                description: part.description,
+            })
             .collect(),
         by: auth.principal().actor(),
     };

@@ -22,8 +22,8 @@ use zhangfang::{
     },
     primitives::{AccountId, MerchantId, Money, OrderId, OrderNo, ReceiverId},
     sharing::{
-        AddReceiver, NewSharingRule, ReceiverForm, ReceiverKind, Sharing, SharingError,
-        SharingView, find_sharing, register_receiver, set_rule,
+        AddReceiver, NewRulePart, NewSharingRule, ReceiverForm, ReceiverKind, Sharing,
+        SharingError, SharingView, find_sharing, register_receiver, set_rule,
     },
 };
 
@@ -106,7 +106,11 @@ impl Stage {
     async fn rule(&self, active: bool, shares: &[(ReceiverId, u32)]) -> Result<(), SharingError> {
         let parts = shares
             .iter()
-            .map(|(receiver, ratio)| (*receiver, *ratio, "平台服务费".to_owned()))
+            .map(|(receiver, ratio)| NewRulePart {
+                receiver: *receiver,
+                ratio_ppm: *ratio,
+                description: "平台服务费".to_owned(),
+            })
             .collect();
         let request = NewSharingRule {
             tenant: self.app.tenant.id,

@@ -128,10 +128,10 @@ fn named_selects(source: &str) -> Vec<(String, String)> {
                 break;
             };
             rest = after;
-            let verb = before.split_whitespace().last();
-            let selects = |verb: &str| verb.trim_start_matches('"') == "SELECT";
+            let not_letter = |letter: char| !letter.is_ascii_alphabetic();
+            let verb = before.trim_end().rsplit(not_letter).next();
             let text = after.split_once("/* ").map_or(after, |(text, _)| text);
-            if verb.is_some_and(selects) || text.trim_start().starts_with("SELECT ") {
+            if verb == Some("SELECT") || text.trim_start().starts_with("SELECT ") {
                 found.push((name.to_owned(), text.to_owned()));
             }
         }

@@ -15,7 +15,7 @@ use zhangfang::{
     config::RedisSettings,
     facts::{Device, Facts, Stage},
     primitives::{
-        Clock as _, CustomerId, Id, Lane, MerchantId, Money, Points, Secret, SystemClock, TenantId,
+        Clock as _, CustomerId, Id, Lane, MerchantId, Money, Points, SystemClock, TenantId,
     },
     risk::{CounterValues, Risk, RuleSet},
 };
@@ -61,8 +61,7 @@ pub(crate) async fn evaluate(activities: usize, in_flight: usize, report: &mut R
     let db = open(&scratch.service).await;
     let parties = Parties::find(std::process::id(), &scratch.service).await;
     let url = std::env::var("REDIS_URL").expect("run this with ./dev bench");
-    let url = Secret::new(url);
-    let cache = Cache::start(&RedisSettings { url }).await.unwrap();
+    let cache = Cache::start(&RedisSettings::at(url)).await.unwrap();
     for (name, text, stage) in [
         ("risk_ask_create", file(), Stage::PaymentCreate),
         ("risk_ask_credit", file(), Stage::PointsCredit),

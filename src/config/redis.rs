@@ -1,5 +1,7 @@
 //! What may be lost.
 
+use std::time::Duration;
+
 use url::Url;
 
 use super::read::{Section, SettingsGroup};
@@ -11,11 +13,26 @@ pub struct RedisSettings {
     /// works without it. A cluster is `redis+cluster://user:password@one:6379,two:6379`, a master
     /// behind sentinels `redis+sentinel://user:password@one:26379,two:26379/name/0`.
     pub url: Secret<String>,
+    /// `ZHANGFANG_REDIS__TIMEOUT_MS`, 1 to 10,000, default 50: how long one command may take before
+    /// the process goes on without Redis. Rate limits and risk have shorter bounds of their own.
+    pub timeout: Duration,
+}
+
+impl RedisSettings {
+    const TIMEOUT_MS: u64 = 50;
+
+    /// The Redis at an address that was read elsewhere, with the usual bound.
+    pub fn at(url: String) -> Self {
+        Self {
+            url: Secret::new(url),
+            timeout: Duration::from_millis(Self::TIMEOUT_MS),
+        }
+    }
 }
 
 impl SettingsGroup for RedisSettings {
     const SECTION: &'static str = "redis";
-    const KEYS: &'static [&'static str] = &["url"];
+    const KEYS: &'static [&'static str] = &["url", "timeout_ms"];
 
     fn read(from: &mut Section<'_>) -> Option<Self> {
         let url = from
@@ -34,8 +51,10 @@ impl SettingsGroup for RedisSettings {
                 "is not of the form redis://user:password@host:port/number, redis+cluster://host:port,host:port or redis+sentinel://host:port,host:port/name",
             );
         }
+        let timeout = from.number("timeout_ms", Self::TIMEOUT_MS, 1..=10_000);
         Some(Self {
-            url: Secret::new(url),
+            timeout: Duration::from_millis(timeout),
+            ..Self::at(url)
         })
     }
 }
@@ -63,5 +82,22 @@ mod tests {
         let told = read("http://:secret@localhost").unwrap_err().to_string();
         assert!(told.starts_with("REDIS_URL is not of the form"), "{told}");
         assert!(!told.contains("secret"), "{told}");
+    }
+
+    #[test]
+    fn the_bound_of_a_command_can_be_set() {
+        let read = |given: &[(&str, &str)]| {
+            let mut from = Reader::open(&Source::of(given.iter().copied()));
+            let redis: Option<RedisSettings> = from.read();
+            from.finish(|| redis).map(|redis| redis.timeout)
+        };
+        assert_eq!(read(&[]).unwrap(), Duration::from_millis(50));
+        let set = |ms| read(&[("ZHANGFANG_REDIS__TIMEOUT_MS", ms)]);
+        assert_eq!(set("200").unwrap(), Duration::from_millis(200));
+        let refused = set("0").unwrap_err().to_string();
+        assert!(
+            refused.starts_with("ZHANGFANG_REDIS__TIMEOUT_MS is `0`"),
+            "{refused}"
+        );
     }
 }

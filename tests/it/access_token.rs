@@ -11,14 +11,14 @@ use redis::AsyncCommands as _;
 use serde_json::json;
 use zhangfang::{
     cache::Cache,
-    config::{RedisSettings, WechatSettings},
+    config::WechatSettings,
     deliveries::{Handover, Notifier as _, ShippingReport},
     payments::ChannelOutcome,
     primitives::{Secret, SystemClock, Timestamp},
     wechat::MiniProgram,
 };
 
-use crate::harness::{TestApp, redis_url, wechat_settings};
+use crate::harness::{TestApp, patient_redis, redis_url, wechat_settings};
 
 /// Gives another token to everybody who asks, counts, and takes every report.
 async fn wechat(asked: Arc<AtomicUsize>) -> String {
@@ -43,8 +43,7 @@ async fn settings(app: &TestApp, asked: &Arc<AtomicUsize>) -> WechatSettings {
 }
 
 async fn process(settings: &WechatSettings, redis: String) -> MiniProgram {
-    let url = Secret::new(redis);
-    let cache = Cache::start(&RedisSettings { url }).await.unwrap();
+    let cache = Cache::start(&patient_redis(redis)).await.unwrap();
     let program = MiniProgram::new(settings).unwrap();
     program.sharing(cache, Arc::new(SystemClock))
 }

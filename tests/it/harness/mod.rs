@@ -607,6 +607,14 @@ pub(crate) async fn db_on(options: DbOptions, clock: Arc<dyn Clock>) -> Db {
     db
 }
 
+/// A Redis that is waited for: the machine may be busy, and the verdict is not to hang on that.
+pub(crate) fn patient_redis(url: String) -> RedisSettings {
+    RedisSettings {
+        timeout: Duration::from_secs(10),
+        ..RedisSettings::at(url)
+    }
+}
+
 async fn assemble(db: Db, simulator: &Simulator, base: &str, test_options: TestOptions) -> App {
     let clock = test_options.clock.unwrap_or(Arc::new(SystemClock));
     let wechat = WechatSettings {
@@ -615,11 +623,11 @@ async fn assemble(db: Db, simulator: &Simulator, base: &str, test_options: TestO
     };
     let accounts = WechatAccounts::new(&wechat, Arc::clone(&clock), Arc::new(RandomIds)).unwrap();
     let limit_settings = test_options.limits.unwrap_or_else(LimitSettings::off);
-    let cache = Cache::start(&RedisSettings {
-        url: Secret::new(test_options.redis_url.unwrap_or_else(redis_url)),
-    })
-    .await
-    .unwrap();
+    let redis = match test_options.redis_url {
+        Some(url) => RedisSettings::at(url),
+        None => patient_redis(redis_url()),
+    };
+    let cache = Cache::start(&redis).await.unwrap();
     let risk = match &test_options.rules {
         // Patient with Redis, since the machine may be busy.
         Some(rules) => Risk::with_rules(rules, Duration::from_secs(1), db.clone(), &cache)

@@ -10,12 +10,12 @@ use zhangfang::{
     cache::Cache,
     config::{LimitSettings, RedisSettings},
     limits::{Limit, Limits, Quota, Subject},
-    primitives::Secret,
 };
 
 async fn cache(url: &str) -> Cache {
-    let url = Secret::new(url.to_owned());
-    Cache::start(&RedisSettings { url }).await.unwrap()
+    Cache::start(&RedisSettings::at(url.to_owned()))
+        .await
+        .unwrap()
 }
 
 /// Five, and they come back too slowly for a test to see.

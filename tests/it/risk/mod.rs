@@ -17,7 +17,7 @@ use zhangfang::{
     config::RedisSettings,
     db::Db,
     facts::{Device, Facts, Stage},
-    primitives::{CustomerId, Id, Money, Secret, TenantId, Timestamp},
+    primitives::{CustomerId, Id, Money, TenantId, Timestamp},
     risk::{Action, Risk},
 };
 
@@ -53,8 +53,9 @@ rules:
 ";
 
 async fn cache(url: &str) -> Cache {
-    let url = Secret::new(url.to_owned());
-    Cache::start(&RedisSettings { url }).await.unwrap()
+    Cache::start(&RedisSettings::at(url.to_owned()))
+        .await
+        .unwrap()
 }
 
 /// Risk as a process of its own has it: with a cache of its own. Patient, since the machine may be

@@ -72,7 +72,7 @@ again, and watch the day go on.
 
 Then a few people of their own show what risk and points do: one pays too often, one from another
 network, an owner at their own merchant, one with a coupon; a back end awards points, holds them and
-spends them, and what is over is over. Somebody refunds elsewhere, and a refund that WeChat does
+spends them, and the rest expires. Somebody refunds elsewhere, and a refund that WeChat does
 not take is withdrawn.
 
 At the end it puts its own account of the day beside the service's and WeChat's: every order, every

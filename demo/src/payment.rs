@@ -1,4 +1,4 @@
-//! One payment, from the wish to the points: what the mini-program and the customer's thumbs do.
+//! One payment, from the order to the points: what the mini-program and the customer do.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Why somebody is not let in.
+//! Errors of authentication.
 
 use super::LoginFailure;
 use crate::db::DbError;

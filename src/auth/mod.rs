@@ -3,7 +3,7 @@
 //! - A [`Principal`] is a customer, a member of a merchant's staff or an operator of the tenant;
 //!   always of one tenant.
 //! - An **access token** ([`Tokens`]) is a JWT of HS256 that says who its bearer is, for minutes.
-//!   Nothing is looked up to believe it.
+//!   Nothing is looked up to verify it.
 //! - A **refresh token** ([`RefreshToken`]) is 256 random bits, kept here as a hash only. It is
 //!   good for one use, which gives the next one; what one login led to is a *family*. A token that
 //!   is used a second time was stolen or copied, no matter by whom: the whole family is revoked and

@@ -40,7 +40,7 @@ coded! {
         WriteDeliveries => "deliveries:write",
         /// Every payment and refund of the tenant, with what was booked.
         ReadPayments => "payments:read",
-        /// Ask WeChat about any payment, and give it up.
+        /// Ask WeChat about any payment, and close it.
         ClosePayments => "payments:close",
         /// Refund any payment; retry, redirect and withdraw refunds.
         RefundPayments => "payments:refund",

@@ -133,7 +133,7 @@ impl Tokens {
         AccessToken { text, seconds }
     }
 
-    /// Believes a token or says why not, as of `now`.
+    /// Verifies a token as of `now`.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Principal, AuthError> {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
             .map_err(|_| AuthError::TokenInvalid)?

@@ -1,4 +1,4 @@
-//! Where the truth is.
+//! The database and its connections.
 
 use sqlx::mysql::MySqlConnectOptions;
 

@@ -19,7 +19,8 @@ pub struct HttpSettings {
     pub public_url: Url,
     /// `ZHANGFANG_HTTP__BODY_MAX_BYTES`, default 65536: larger requests are refused.
     pub body_max_bytes: usize,
-    /// `ZHANGFANG_HTTP__REQUEST_TIMEOUT_SECONDS`, default 15: after this the caller is answered 504.
+    /// `ZHANGFANG_HTTP__REQUEST_TIMEOUT_SECONDS`, default 15: after this the caller is answered
+    /// 504.
     pub request_timeout: Duration,
     /// `ZHANGFANG_HTTP__SHUTDOWN_TIMEOUT_SECONDS`, default 20: how long a stopping process goes on
     /// answering what it took.
@@ -63,8 +64,8 @@ impl Default for ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    /// The same, but no more than so many in all, the reserve with them: it is at most a quarter
-    /// then.
+    /// These settings with no more than so many connections in all, the reserve with them: it is at
+    /// most a quarter then.
     #[must_use]
     pub fn within(mut self, most: Option<usize>) -> Self {
         let Some(most) = most.filter(|most| *most < self.max.saturating_add(self.reserved)) else {

@@ -1,4 +1,4 @@
-//! How often one may ask, and whom to believe about who asks.
+//! Rate limits, and the trusted proxies that say who asks.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,7 +18,8 @@ pub enum Per {
     Merchant,
 }
 
-/// A class of routes that share one limit. Which route is in which class, `http/router.rs` says.
+/// A class of routes that share one limit. `limit_of` in `http/limit.rs` says which route is in
+/// which class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Limit {
     Login,

@@ -1,4 +1,4 @@
-//! What is written about the running.
+//! The log: its format and its filter.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! Whose word about a caller's address counts.
+//! Trusted proxies: who may say from which address a caller comes.
 
 use std::{net::IpAddr, str::FromStr};
 

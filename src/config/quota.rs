@@ -52,7 +52,7 @@ impl Quota {
         (u64::from(self.period_seconds) * 1_000_000).div_ceil(u64::from(self.count.get()))
     }
 
-    /// The same as a duration.
+    /// The interval as a duration.
     pub fn interval(self) -> Duration {
         Duration::from_micros(self.interval_us())
     }

@@ -1,4 +1,4 @@
-//! What may be lost.
+//! Redis: what is kept there may be lost.
 
 use std::time::Duration;
 

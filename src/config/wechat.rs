@@ -10,7 +10,7 @@ use crate::primitives::Secret;
 /// Where WeChat Pay is.
 const PAY_URL: &str = "https://api.mch.weixin.qq.com";
 
-/// The same in another city.
+/// WeChat Pay's stand-in, in another city.
 const BACKUP_URL: &str = "https://api2.mch.weixin.qq.com";
 
 /// Files that keys were read from; none for what was given directly.

@@ -19,7 +19,7 @@ use super::{
 use crate::primitives::Secret;
 
 impl WechatSettings {
-    /// The same settings with what the key files hold now. Fails with a sentence for each file that
+    /// These settings with what the key files hold now. Fails with a sentence for each file that
     /// is missing, empty or plainly not what it should be.
     pub fn reread(&self) -> Result<Self, SettingsError> {
         let mut now = self.clone();

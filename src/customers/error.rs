@@ -14,7 +14,7 @@ pub enum CustomerError {
     Blocked,
     #[error("risk stops the customer")]
     Stopped(#[from] Stop),
-    #[error("the customer is not let in")]
+    #[error("the customer may not log in")]
     Auth(#[from] AuthError),
     #[error("database failure around a customer")]
     Db(#[from] DbError),

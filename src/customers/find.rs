@@ -27,7 +27,7 @@ pub async fn get_active(
     customer.if_active()
 }
 
-/// The same inside a transaction.
+/// Finds an active customer inside a transaction.
 pub async fn get_active_in(
     tx: &mut Tx,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! A person comes in through WeChat, for the first time or again.
+//! A customer logs in through WeChat, for the first time or again.
 
 use super::{Customer, CustomerError, CustomerStatus, store};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     risk::{self, Action, ActivityKey, Evaluation, Risk, Stop},
 };
 
-/// A customer who is in, and the token to stay in.
+/// A customer who has logged in, and the token to stay logged in.
 #[derive(Debug, Clone)]
 pub struct SignedIn {
     pub customer: Customer,
@@ -25,7 +25,7 @@ impl SignedIn {
     }
 }
 
-/// Somebody at the door.
+/// Somebody who logs in.
 #[derive(Debug, Clone)]
 pub struct Arrival<'a> {
     pub tenant: TenantId,

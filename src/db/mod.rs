@@ -210,7 +210,7 @@ impl Db {
         self.inner.transactions.close();
         self.inner.transactions.wait().await;
         self.inner.committers.stop().await;
-        // Whom the database does not answer need not wait for its goodbye.
+        // A database that does not answer is not waited for.
         for pool in [&self.inner.transactional, &self.inner.pool] {
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, pool.close()).await;
         }

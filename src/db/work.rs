@@ -17,7 +17,7 @@ pub trait Work: Send + Sync + 'static {
     fn run(&self, tx: &mut Tx) -> impl Future<Output = Result<Self::Reply, Self::Error>> + Send;
 }
 
-/// How long a transaction may take from the wish for a connection to its end. One that waits longer
+/// How long a transaction may take from asking for a connection to its end. One that waits longer
 /// waits for a database that does not answer.
 const TX_TIMEOUT: Duration = Duration::from_secs(20);
 

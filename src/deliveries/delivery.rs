@@ -121,7 +121,7 @@ pub enum DeliverySubject {
     /// Points that expire.
     Expiry {
         customer: CustomerId,
-        /// The first day on which they are gone (UTC+8).
+        /// The first day on which they have expired (UTC+8).
         on: BusinessDay,
         /// Left when the notice was planned.
         points: Points,

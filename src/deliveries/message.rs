@@ -19,7 +19,7 @@ coded! {
         Merchant => "merchant",
         /// Paid or refunded.
         Amount => "amount",
-        /// When it was paid or refunded; or from when the points are gone.
+        /// When it was paid or refunded; or the first day on which the points have expired.
         At => "at",
         OrderNo => "order_no",
         /// Earned by the payment, or about to expire. Not of a refund.
@@ -51,7 +51,7 @@ coded! {
         CharacterString => "character_string",
         /// 年月日, perhaps with hours and minutes.
         Date => "date",
-        /// As a date.
+        /// Written as [`Self::Date`] is.
         Time => "time",
     }
 }

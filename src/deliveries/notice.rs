@@ -16,7 +16,7 @@ const SPREAD_SECONDS: i64 = 3_600;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpiringPoints {
     pub customer: CustomerId,
-    /// The first day on which they are gone (UTC+8).
+    /// The first day on which they have expired (UTC+8).
     pub on: BusinessDay,
     pub points: Points,
 }

@@ -30,7 +30,7 @@ pub struct DeliverySettings {
 /// When customers are told that points will expire, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpiryNotice {
-    /// Before the first day on which the points are gone, 1 to [`ExpiryNotice::DAYS_MAX`].
+    /// Before the first day on which the points have expired, 1 to [`ExpiryNotice::DAYS_MAX`].
     days: u16,
     template: MessageTemplate,
 }
@@ -38,7 +38,7 @@ pub struct ExpiryNotice {
 impl ExpiryNotice {
     pub const DAYS_MAX: u16 = 90;
 
-    /// Both or neither.
+    /// Fails when only one of the two is given.
     pub fn parse(
         days: Option<u16>,
         template: Option<MessageTemplate>,

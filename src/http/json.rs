@@ -454,7 +454,7 @@ mod tests {
 
     fn place(text: &str) -> Result<Sample, String> {
         match read::<Sample>(text.as_bytes()) {
-            Ok((wish, _)) => Ok(wish),
+            Ok((value, _)) => Ok(value),
             Err(Refusal::Shape { at, .. }) => Err(at),
             Err(Refusal::Syntax(_)) => Err("syntax".to_owned()),
         }
@@ -462,7 +462,7 @@ mod tests {
 
     #[test]
     fn what_is_meant_is_read() {
-        let wish = place(
+        let value = place(
             r#"{"amount_fen":5,"code":"a","parts":[{"share":1}],"kind":"half","tagged":{"count":3,"kind":"days"}}"#,
         );
         let expected = Sample {
@@ -472,7 +472,7 @@ mod tests {
             kind: Some(Kind::Half),
             tagged: Some(Tagged::Days { count: 3 }),
         };
-        assert_eq!(wish, Ok(expected));
+        assert_eq!(value, Ok(expected));
     }
 
     #[test]

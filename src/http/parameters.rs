@@ -1,4 +1,4 @@
-//! A query says nothing that nobody listens to.
+//! Refuses query parameters that an operation does not know.
 //!
 //! Whoever misspells a filter would else be shown everything, and believe that it is what was asked
 //! for. What an operation knows is what the OpenAPI document says that it knows, so the two cannot

@@ -99,7 +99,7 @@ pub(super) struct PointsTerms {
     total_cap: Option<i64>,
     rounding: Rounding,
     validity: Validity,
-    /// The same in days, where it is said in days.
+    /// `validity` in days, where it is a number of days.
     #[schema(example = 365)]
     expiry_days: Option<u32>,
 }

@@ -285,7 +285,7 @@ pub(crate) fn read_account(row: &MySqlRow) -> Result<(AccountId, Account), sqlx:
     Ok((row.try_get(0)?, account))
 }
 
-/// `accounts` without a limit: only ever added to.
+/// `accounts` that are unconstrained: only ever added to.
 #[derive(Debug)]
 pub struct UnconstrainedAccounts;
 

@@ -2,8 +2,8 @@
 //!
 //! A request is measured against one [`Limit`], the class of its route, and for one [`Subject`],
 //! whose requests are counted together. The limits and their defaults are one table in
-//! `config/limits.rs`; which route is in which class, `http/router.rs` says. This slice knows
-//! neither routes nor payments.
+//! `config/limits.rs`; `http/limit.rs` says which route is in which class. This slice knows neither
+//! routes nor payments.
 //!
 //! # The algorithm
 //!

@@ -45,7 +45,7 @@ pub struct CreateCode {
     pub by: Principal,
 }
 
-/// With 60 bits the second attempt is for form's sake.
+/// Of new codes until one is not taken; with 60 random bits the first is free.
 const ATTEMPTS_MAX: u32 = 3;
 
 impl Work for CreateCode {

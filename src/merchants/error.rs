@@ -37,7 +37,7 @@ pub enum MerchantError {
     Drawing(#[from] DrawingFailure),
     #[error("the customer may not do it")]
     Customer(#[from] CustomerError),
-    #[error("the person is not let in")]
+    #[error("the person may not log in")]
     Auth(#[from] AuthError),
     #[error("database failure around a merchant")]
     Db(#[from] DbError),

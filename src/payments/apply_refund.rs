@@ -57,7 +57,7 @@ pub(super) const ABSENT_ONCE: &str = "absent_once";
 /// The unique key on WeChat's number of a refund.
 const NUMBER_KEY: &str = "refunds_wechat";
 
-/// Submits the word; what the books refuse is a broken book, and pages somebody.
+/// Submits the update. A refusal by the ledger is a broken invariant and is logged as an error.
 pub(super) async fn apply(
     payments: &Payments,
     operation: ApplyRefund,
@@ -618,8 +618,8 @@ impl ApplyRefund {
         self.apply_foreign_status(set, cx, order, None, said)
     }
 
-    /// Hears of a refund that was not made here, or had ended here (`own`), for the first time or
-    /// again. The order is paid.
+    /// Applies what the channel says of a refund that was not made here, or had ended here (`own`),
+    /// for the first time or again. The order is paid.
     fn apply_foreign_status(
         &self,
         set: &mut WorkingSet,

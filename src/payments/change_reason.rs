@@ -12,9 +12,9 @@ coded! {
         Merchant = 2 => "merchant",
         /// WeChat gave a prepay id.
         Prepay = 3 => "prepay",
-        /// WeChat told.
+        /// A callback reported it.
         Callback = 4 => "callback",
-        /// WeChat was asked.
+        /// A query found it.
         Query = 5 => "query",
         /// The order's time was over.
         Expiry = 6 => "expiry",

@@ -47,7 +47,7 @@ pub enum PaymentError {
     ChannelUnknown(String),
     #[error("risk stops the payment")]
     Stopped(#[from] Stop),
-    /// Whoever decides has looked at the state before: somebody must look.
+    /// Cannot happen: the state is checked before. It is logged as an error.
     #[error("the order does not take it")]
     Transition(#[from] InvalidTransition),
     #[error("database failure")]

@@ -18,8 +18,8 @@
 //! | paid, `partly_refunded`, refunded | refused | before, by the same WeChat transaction; else refused | refused | refused | refused |
 //! | closed, expired | refused | refused | paid | before | before |
 //!
-//! Every change of the row is recorded with its actor and reason ([`ChangeReason`]); [`order_history()`]
-//! returns all of them in one answer.
+//! Every change of the row is recorded with its actor and reason ([`ChangeReason`]);
+//! [`order_history()`] returns all of them in one answer.
 //!
 //! ## Creating
 //!
@@ -56,10 +56,11 @@
 //! ## No callback, and the end of an order's time
 //!
 //! An order without a callback is queried at growing intervals and closed when it expires: query,
-//! close, and query again if WeChat says that it is paid (`watch.rs`, `close.rs`, `query_order.rs`).
-//! An order is never closed here before it is closed at WeChat. Should WeChat take money for it all
-//! the same, that is an exception which people see, and by the tenant's [`Policy`] the order counts
-//! after all or the money goes back at once; either way it is in the books.
+//! close, and query again if WeChat says that it is paid (`watch.rs`, `close.rs`,
+//! `query_order.rs`). An order is never closed here before it is closed at WeChat. Should WeChat
+//! take money for it all the same, that is an exception which people see, and by the tenant's
+//! [`Policy`] the order counts after all or the money goes back at once; either way it is in the
+//! books.
 //!
 //! The open orders of a merchant that was suspended are closed in the same way, by whoever looks at
 //! their watches next; [`expedite_open_orders`] makes that now. One that is paid before WeChat has
@@ -91,7 +92,7 @@
 //! - **Points that expired** in the payment's lot unspent count as given back, each point once and
 //!   up to what the refund is due ([`PointsBack`]): nobody owes what they never had the use of. The
 //!   lot counts what expired in it and what refunds have claimed of that, so that payments which
-//!   filled one lot share it; a refund that fails gives its claim up. A refund that comes before
+//!   filled one lot share it; a refund that fails releases its claim. A refund that comes before
 //!   the night's sweep does the sweep for this customer, and so comes to the same.
 //! - **Spent points**: by policy the customer owes them (the next points that come in repay it),
 //!   shown beside the balance (*debt*) or in it (*negative*), or the refund is refused. The books

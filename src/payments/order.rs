@@ -70,7 +70,7 @@ coded! {
         Open = 2 => "open",
         /// Decided: credited.
         Credited = 3 => "credited",
-        /// Decided, or a refund came first: gone.
+        /// Decided, or a refund came first: never to be credited.
         Voided = 4 => "voided",
     }
 }
@@ -130,7 +130,8 @@ pub struct Payment {
     /// [`Order::credited_points`].
     pub points: Points,
     pub rule_version: u32,
-    /// The first day on which these points are gone: a refund takes them back from this lot first.
+    /// The first day on which these points have expired: a refund takes them back from this lot
+    /// first.
     pub points_expired_from: BusinessDay,
     /// The callback that told; none when a query did.
     pub settled_by: Option<Id>,

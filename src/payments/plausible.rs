@@ -1,6 +1,6 @@
 //! Times that the channel states, before anything is booked under them.
 //!
-//! A time decides on which day something counts, which rule credits points and when they run out.
+//! A time decides on which day something counts, which rule credits points and when they expire.
 //! WeChat has no reason to date a payment before its order or in the future; a text that does is a
 //! mistake of somebody, signed or not, and what it would do cannot be taken back. The money is real
 //! all the same. So the nearest time that can be is taken for it, an exception says what was

@@ -30,7 +30,7 @@ pub struct PolicyTerms {
     /// A refund by a clerk that brings what its order gives back, by whomever, above this waits for
     /// the owner or an operator.
     pub clerk_refund_max: Money,
-    /// So does one that brings what the clerk has given back alone on that day above this.
+    /// A refund that brings what the clerk has given back alone on that day above this also waits.
     pub clerk_refund_day_max: Money,
     /// A refund that brings what its order gives back above this waits for a second person, an
     /// operator, whoever asked for it.

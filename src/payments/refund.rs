@@ -185,7 +185,6 @@ coded! {
 }
 
 impl RefundStateKind {
-    /// The number in the table.
     /// Whether WeChat never took it, and was not asked, or said so for good.
     pub const fn never_reached_channel(self) -> bool {
         match self {

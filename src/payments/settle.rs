@@ -355,8 +355,8 @@ impl SettlePayment {
             wechat_transaction_id: self.notice.wechat_transaction_id.clone(),
             points,
             rule_version: rule.version,
-            // Counted from the credit, not from the payment: nobody's points are over when they
-            // come.
+            // Counted from the credit, not from the payment, so that points are not expired when
+            // they are credited.
             points_expired_from: rule.terms.expired_from(cx.now().business_day()),
             settled_by: self.callback.as_ref().map(|(id, _)| *id),
             late,
@@ -599,8 +599,8 @@ impl SettlePayment {
         let Some((id, _)) = &self.callback else {
             return;
         };
-        // Where the order was paid earlier in this batch, nobody has looked for this callback. It is
-        // taken for new; if it is not, the keys refuse the batch, and alone it asks for them.
+        // Where the order was paid earlier in this batch, nobody has looked for this callback. It
+        // is taken for new; if it is not, the keys refuse the batch, and alone it asks for them.
         let kept = set.get_loaded::<Callbacks>(*id);
         if kept.is_some_and(|kept| kept.was_rejected_for(reason)) {
             return;

@@ -1,4 +1,4 @@
-//! Time is given, not fetched.
+//! Time: a clock that callers are given, so that tests can give another.
 
 use std::{
     fmt,

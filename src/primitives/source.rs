@@ -1,4 +1,4 @@
-//! Identity is given, not fetched.
+//! Where new ids come from: a source that callers are given, so that tests can give another.
 
 use std::{
     fmt,
@@ -22,7 +22,7 @@ impl IdSource for RandomIds {
     }
 }
 
-/// The same ids for the same seed, for tests.
+/// Ids that follow from a seed, for tests.
 #[derive(Debug)]
 pub struct SeededIds(Mutex<StdRng>);
 

@@ -51,7 +51,7 @@ pub enum InvalidText {
     Hidden(char),
 }
 
-/// Marks that one letter may carry: Tibetan and Vietnamese need some, nobody needs a tower.
+/// Marks that one letter may carry: Tibetan and Vietnamese need some.
 const MARKS_MAX: usize = 6;
 
 const JOINER: char = '\u{200d}';

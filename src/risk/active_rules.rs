@@ -289,7 +289,7 @@ impl ActiveRules {
     }
 }
 
-/// Compiling takes milliseconds, which belong to nobody who waits for I/O.
+/// Parses a rule file. Compiling takes milliseconds, so it has a thread of its own.
 async fn parse(text: String) -> Result<RuleSet, LoadError> {
     let parsing = tokio::task::spawn_blocking(move || RuleSet::parse(&text));
     match parsing.await {

@@ -73,7 +73,7 @@ impl Risk {
     }
 
     /// With these rules and no file: for tests and tools. A decision waits for its counters for
-    /// `patience` at most.
+    /// `timeout` at most.
     pub async fn with_rules(
         text: &str,
         timeout: Duration,

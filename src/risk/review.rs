@@ -422,7 +422,7 @@ mod tests {
         let taken = claimed.claim(&who("b"), at(CLAIM_SECONDS)).unwrap();
         assert_eq!(taken.holder(at(CLAIM_SECONDS)), Some(&who("b")));
         assert_eq!(taken.version, 3);
-        // Whoever lost it cannot give it up.
+        // Whoever lost it cannot unclaim it.
         assert!(taken.unclaim(&who("a"), at(CLAIM_SECONDS)).is_err());
         let open = taken.unclaim(&who("b"), at(CLAIM_SECONDS)).unwrap();
         assert_eq!(open.state, ReviewState::Open);
@@ -444,7 +444,7 @@ mod tests {
             Ok(Approval::Decided(decided)) if decided.state == ReviewState::Approved
         ));
         let Ok(Approval::First(first)) = approve(&row(11), "a") else {
-            panic!("one person let in eleven points");
+            panic!("one person released eleven points");
         };
         assert_eq!(first.state, ReviewState::Open);
         assert!(matches!(approve(&first, "a"), Err(ReviewError::SamePerson)));

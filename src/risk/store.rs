@@ -142,7 +142,8 @@ fn values(sql: &mut Sql, id: DecisionId, packed: &PackedDecision) {
     sql.bytes(&packed.bytes).push(")");
 }
 
-/// The same row from an ordinary transaction: a login moves neither money nor points.
+/// Inserts the row of a decision in an ordinary transaction: a login moves neither money nor
+/// points.
 pub(super) async fn insert(
     tx: &mut Tx,
     id: DecisionId,

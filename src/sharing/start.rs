@@ -273,7 +273,7 @@ impl Operation for StartSharing {
     }
 }
 
-/// Returns the operation, for tests without a database.
+/// Starts a sharing in memory, for tests without a database.
 #[cfg(test)]
 pub(super) fn start_in_memory(
     memory: &mut crate::db::batch::memory::Memory,

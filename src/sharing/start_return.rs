@@ -255,7 +255,7 @@ impl Operation for StartReturn {
     }
 }
 
-/// Returns the operation, for tests without a database.
+/// Runs a turn of the returns of a refund in memory, for tests without a database.
 #[cfg(test)]
 pub(super) fn turn_in_memory(
     memory: &mut crate::db::batch::memory::Memory,

@@ -403,7 +403,7 @@ impl Work for ClaimSharings {
     }
 }
 
-/// Returns the operation, for tests without a database.
+/// Begins a call in memory, for tests without a database.
 #[cfg(test)]
 pub(super) fn begin_in_memory(
     memory: &mut crate::db::batch::memory::Memory,

@@ -56,7 +56,7 @@ const RULES: [Rule; 11] = [
     Rule {
         of: Subject::Callback,
         select: "c.id FROM callback_events c WHERE c.outcome IN ($callback.rejected, $callback.failed) AND NOT EXISTS (SELECT 1 FROM callback_alarms a WHERE a.event_id = c.id)",
-        violation: "was truly WeChat's, nothing was done of it, and nobody was told",
+        violation: "is authentic, was not acted on and has no alarm",
     },
     Rule {
         of: Subject::Callback,

@@ -61,7 +61,7 @@ pub(super) struct BacktestRules {
     /// Only what happened at this tenant.
     #[arg(long, value_name = "CODE")]
     tenant: Option<String>,
-    /// Count every number again instead of believing what the counters said then.
+    /// Count every number again instead of using what the counters said then.
     #[arg(long)]
     recount: bool,
     /// Print one JSON object instead of tables.

@@ -57,7 +57,7 @@ pub(super) struct ExplainArguments {
 }
 
 /// A decision with the rules by which it was made.
-struct Told {
+struct ExplainedDecision {
     id: DecisionId,
     decision: Decision,
     rules: Option<RuleSet>,
@@ -97,7 +97,7 @@ impl Explain {
     }
 }
 
-async fn find(db: &Db, of: &Explain) -> anyhow::Result<Vec<Told>> {
+async fn find(db: &Db, of: &Explain) -> anyhow::Result<Vec<ExplainedDecision>> {
     let Some(cause) = of.cause() else {
         return Ok(Vec::new());
     };
@@ -106,7 +106,7 @@ async fn find(db: &Db, of: &Explain) -> anyhow::Result<Vec<Told>> {
     let decisions = risk::decisions_of_any_tenant(db, cause).await?;
     for (id, decision) in decisions.into_iter().filter(|(id, _)| of.concerns(*id)) {
         let rules = risk::find_rule_set(&mut conn, decision.rule_set).await?;
-        report.push(Told {
+        report.push(ExplainedDecision {
             id,
             decision,
             rules,
@@ -116,7 +116,7 @@ async fn find(db: &Db, of: &Explain) -> anyhow::Result<Vec<Told>> {
 }
 
 /// What a stage's counters are called, with what they said.
-fn counters(report: &Told) -> Vec<(String, Option<i64>)> {
+fn counters(report: &ExplainedDecision) -> Vec<(String, Option<i64>)> {
     let names = report.rules.iter().flat_map(|rules| {
         let reads = rules
             .counter_usages(report.decision.facts.stage)
@@ -150,7 +150,7 @@ fn facts(facts: &Facts) -> Vec<(&'static str, String)> {
     known
 }
 
-fn as_text(report: &Told) -> String {
+fn as_text(report: &ExplainedDecision) -> String {
     let Decision {
         rule_set,
         action,
@@ -192,7 +192,7 @@ fn as_text(report: &Told) -> String {
     text
 }
 
-fn as_json(report: &Told) -> Value {
+fn as_json(report: &ExplainedDecision) -> Value {
     let decision = &report.decision;
     let facts: serde_json::Map<String, Value> = facts(&decision.facts)
         .into_iter()

@@ -40,7 +40,7 @@ impl Memory {
         )
     }
 
-    /// The same of a part of an operation: which rows, then decide.
+    /// Runs a part of an operation: which rows, then decide.
     pub(crate) fn run<T, E>(
         &mut self,
         now: Timestamp,

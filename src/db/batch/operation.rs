@@ -55,7 +55,7 @@ pub struct Cx<'a> {
 }
 
 impl Cx<'_> {
-    /// The same for the whole batch.
+    /// The time of the batch, one for all its operations.
     pub fn now(&self) -> Timestamp {
         self.now
     }

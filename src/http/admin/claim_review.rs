@@ -1,4 +1,4 @@
-//! `POST /api/v1/admin/risk/reviews/{id}/claim` and `/release`
+//! `POST /api/v1/admin/risk/reviews/{id}/claim` and `/unclaim`
 
 use axum::{Json, extract::State};
 

@@ -96,7 +96,8 @@ pub(in crate::http) struct MessageFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "amount2")]
     amount: Option<String>,
-    /// When it was paid or refunded, or from when the points are gone: a `time` or a `date`.
+    /// When it was paid or refunded, or the first day on which the points have expired: a `time` or
+    /// a `date`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "time3")]
     at: Option<String>,
@@ -220,8 +221,8 @@ pub(in crate::http) async fn get_delivery_settings(
 
 /// Change what is told to others
 ///
-/// As a whole, everywhere within a second. What is planned already and is switched off now is
-/// dropped.
+/// Replaces all of it, everywhere within a second. What is planned already and is switched off now
+/// is dropped.
 #[utoipa::path(
     put,
     path = "/api/v1/admin/delivery-settings",

@@ -30,7 +30,7 @@ pub(in crate::http) struct ExpiryRunItem {
     /// count its last ones; the journal has them all.
     #[schema(example = 1200)]
     accounts: u64,
-    /// So far: lots that were emptied, or emptied but for what is held.
+    /// Lots that were emptied until now, or emptied but for what is held.
     #[schema(example = 1310)]
     lots: u64,
     /// So far.

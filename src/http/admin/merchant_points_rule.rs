@@ -41,8 +41,8 @@ pub(in crate::http) async fn get_points_rule(
 
 /// Give a merchant a rule of its own
 ///
-/// As the tenant's next version, everywhere within a second, or from an instant that is planned. It
-/// alone decides on the merchant's payments: nothing of the tenant's rule is added.
+/// Takes effect as the tenant's next version, everywhere within a second, or from an instant that
+/// is planned. It alone decides on the merchant's payments: nothing of the tenant's rule is added.
 #[utoipa::path(
     put,
     path = "/api/v1/admin/merchants/{id}/points-rule",
@@ -94,8 +94,8 @@ pub(in crate::http) struct WithdrawFrom {
 
 /// Withdraw a merchant's own rule
 ///
-/// As the tenant's next version: from then on the merchant has what the tenant has. What is planned
-/// for the merchant later stays planned.
+/// Takes effect as the tenant's next version: from then on the merchant has what the tenant has.
+/// What is planned for the merchant later stays planned.
 #[utoipa::path(
     delete,
     path = "/api/v1/admin/merchants/{id}/points-rule",

@@ -125,8 +125,8 @@ pub(in crate::http) async fn get_payment_policy(
 
 /// Put a new policy in force
 ///
-/// As the next version, everywhere within a second. Orders keep the time that they were made with;
-/// refunds are judged by the policy of the moment.
+/// Takes effect as the next version, everywhere within a second. Orders keep the time that they
+/// were made with; refunds are judged by the policy of the moment.
 #[utoipa::path(
     put,
     path = "/api/v1/admin/payment-policy",

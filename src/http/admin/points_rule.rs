@@ -35,9 +35,10 @@ pub(in crate::http) async fn get_points_rule(
 
 /// Put a new rule in force
 ///
-/// As the next version, everywhere within a second, or from an instant that is planned. Payments
-/// that are settled already keep theirs. Of two versions for one instant the later one holds: that
-/// is how a planned change is changed. A version for now leaves what is planned as it is.
+/// Takes effect as the next version, everywhere within a second, or from an instant that is
+/// planned. Payments that are settled already keep theirs. Of two versions for one instant the
+/// later one holds: that is how a planned change is changed. A version for now leaves what is
+/// planned as it is.
 #[utoipa::path(
     put,
     path = "/api/v1/admin/points-rule",

@@ -63,8 +63,8 @@ pub(in crate::http) async fn get_sharing_rule(
 
 /// Put a sharing rule in force for a merchant
 ///
-/// As the next version. Orders that are made from then on are shared by the rule in force a minute
-/// after their payment; those that were made before an active rule are not.
+/// Takes effect as the next version. Orders that are made from then on are shared by the rule in
+/// force a minute after their payment; those that were made before an active rule are not.
 #[utoipa::path(
     put,
     path = "/api/v1/admin/merchants/{id}/sharing-rule",

@@ -1,4 +1,4 @@
-//! What somebody gets who logs in.
+//! The answer to a login.
 
 use serde::Serialize;
 

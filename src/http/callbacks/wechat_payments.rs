@@ -111,7 +111,7 @@ fn answer(taken: Result<HandledCallback, CallbackError>) -> Response {
             | HandledCallback::Ignored,
         ) => StatusCode::NO_CONTENT.into_response(),
         Ok(HandledCallback::Rejected(reason)) => fail(StatusCode::BAD_REQUEST, reason),
-        // Truly WeChat's: it comes again, and may be understood by then.
+        // Authentic: WeChat sends it again, and it may be understood by then.
         Err(CallbackError::Unverified(error)) if error.is_signed() => {
             fail(StatusCode::INTERNAL_SERVER_ERROR, error.reason())
         }

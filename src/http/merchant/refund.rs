@@ -31,7 +31,7 @@ pub(in crate::http) struct MerchantRefund {
     /// Who agreed, or did not, when a second person had to.
     #[serde(skip_serializing_if = "Option::is_none")]
     decided_by: Option<String>,
-    /// Points that go back with it, those that ran out unspent or were never credited included.
+    /// Points that go back with it, those that expired unspent or were never credited included.
     #[schema(example = 12)]
     points_back: i64,
     /// `here`, `elsewhere` (made at WeChat by somebody else, on the merchant platform for example),

@@ -269,7 +269,7 @@ type ServedResponse =
 
 /// How a connection ends.
 enum End {
-    /// As both sides want it.
+    /// Closed in order, by either side.
     Done,
     Broken(hyper::Error),
     /// Somebody else needs its place.

@@ -149,8 +149,8 @@ async fn store_failed(
     submit(payments, operation).await
 }
 
-/// Truly WeChat's, and not understood. That it could not be kept either is no other answer: WeChat
-/// sends it again.
+/// Stores a callback that is authentic and not understood. If that fails the answer is the same,
+/// and WeChat sends it again.
 async fn store_unreadable(payments: &Payments, tenant: TenantId, body: Bytes, error: NoticeError) {
     let named = payments.channels.of(tenant).name_of_notice(&body);
     let event = match named {
@@ -202,8 +202,8 @@ pub(in crate::payments) async fn handle_notice(
                 RefundUpdateOutcome::Now(_) => Ok(HandledCallback::Refund),
                 RefundUpdateOutcome::Before => Ok(HandledCallback::Duplicate),
                 RefundUpdateOutcome::Rejected(reason) => Ok(HandledCallback::Rejected(reason)),
-                // It comes again; until then the payment is asked about, or told. If never,
-                // somebody sees it here.
+                // WeChat sends it again, and the order's watch asks about the payment meanwhile. If
+                // it stays unpaid, the failed callback is an exception.
                 RefundUpdateOutcome::Unpaid(_) => {
                     store_failed(payments, alarm, tenant, event, body, UNPAID).await?;
                     Err(DbError::Unavailable(None))

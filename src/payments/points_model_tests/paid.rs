@@ -85,7 +85,7 @@ pub(super) fn terms(rule: u32) -> RuleTerms {
     }
 }
 
-/// The first day on which what such a rule credits is gone, for those that count in days.
+/// The first day on which what such a rule credits has expired, for those that count in days.
 pub(super) fn gone_on(rule: u32, today: BusinessDay) -> Option<BusinessDay> {
     match rule {
         1 | 4 => Some(BusinessDay::NEVER),

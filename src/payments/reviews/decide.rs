@@ -309,7 +309,7 @@ pub(in crate::payments) fn turning(
     turn_review(id, command, ReviewPolicy::default())
 }
 
-/// The same of the time-out.
+/// Times a review out in memory, for tests without a database.
 #[cfg(test)]
 pub(in crate::payments) fn timing_out(
     id: ReviewId,

@@ -9,7 +9,7 @@
 //! | outcome | pending entry | debt | order's review |
 //! |---|---|---|---|
 //! | approved, timed out and released | posted; if refunds withhold a part, voided, and the rest posted by an entry of its own | repaid out of these points, an entry of its own | credited |
-//! | rejected, timed out and voided | voided | stays | let go |
+//! | rejected, timed out and voided | voided | stays | voided |
 //! | superseded: refunds took all of it | voided | stays | voided |
 //!
 //! # Refunds of points under review
@@ -23,8 +23,8 @@
 //!
 //! | the refund \ the review | open | credited | voided |
 //! |---|---|---|---|
-//! | arrives | gone: the review is about less; when nothing is left it is superseded | gone | gone |
-//! | fails, or is closed | the review's again, as if nothing had been | credited, by an entry of its own, and repays a debt | gone, with the others |
+//! | arrives | taken back: the review is about less; when nothing is left it is superseded | taken back | stays voided |
+//! | fails, or is closed | the review's again, as if nothing had been | credited, by an entry of its own, and repays a debt | voided, with the others |
 //!
 //! - **A second refund** withholds its own part. Parts are of the sum of all refunds asked for, so
 //!   pieces withhold what the whole would, and a refund too small for a point withholds none. After
@@ -42,7 +42,7 @@
 //!   refunds fails gives back what is above what the others withhold.
 //! - **Reported** as points voided
 //!   ([`PointsMove::Voided`](crate::points::PointsMove::Voided)), and returned to the total cap of
-//!   the rule, when it is certain that they are gone.
+//!   the rule, when it is certain that nobody gets them.
 //! - **Crash safety**: each step is one commit, and what is under way is in the rows of the refund
 //!   and the review: the refund's job and the review's time-out go on from there, in either order,
 //!   and come to the same sum.

@@ -137,7 +137,7 @@ impl AlarmRow {
 }
 
 impl AlarmRow {
-    /// Of a callback that is truly the channel's and says nothing that we understand.
+    /// Of a callback that is authentic and says nothing that we understand.
     pub(crate) fn of_unreadable(tenant: TenantId, reason: &str, at: Timestamp) -> Self {
         Self {
             tenant,

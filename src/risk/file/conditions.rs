@@ -311,7 +311,7 @@ impl Reader<'_> {
         };
         let refunds = counter(ActivityFilter::all(Stage::Refund))?;
         let share: Option<(CounterIndex, u8)> = match percent {
-            // What was paid: orders that nobody pays would water it down, and so would awards.
+            // Of what was paid: unpaid orders and awards would lower the share.
             Some(percent) => Some((counter(ActivityFilter::PAYMENTS)?, percent)),
             None => None,
         };

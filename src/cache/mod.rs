@@ -113,25 +113,9 @@ impl Cache {
         self.0.availability.subscribe()
     }
 
-    /// Runs a script on one key and waits for `max_wait` at most. `None` when Redis is away, too
-    /// slow, or answers something else.
+    /// Runs a script and waits for `max_wait` at most. `None` when Redis is away, too slow, or answers
+    /// something else. In a cluster ([`Self::is_cluster`]) several keys must share a hash tag.
     pub async fn run<T: FromRedisValue>(
-        &self,
-        script: &CacheScript,
-        key: &str,
-        arguments: &[u64],
-        max_wait: Duration,
-    ) -> Option<T> {
-        self.0
-            .attempt_within(max_wait, "script", async |redis: Connection| {
-                script.run(redis, &[key], arguments).await
-            })
-            .await
-    }
-
-    /// Runs a script on several keys, with arguments of any kind. In a cluster
-    /// ([`Self::is_cluster`]) the keys must share a hash tag.
-    pub async fn run_on<T: FromRedisValue>(
         &self,
         script: &CacheScript,
         keys: &[impl ToRedisArgs],

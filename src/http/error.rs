@@ -15,29 +15,15 @@ use crate::{
     merchants::{DrawingFailure, InvalidField, InvalidTransition, MerchantError},
     payments::{ExceptionError, PaymentError, PolicyError, RefundError, ReplayError},
     points::{PointsError, RuleError, SetRuleError},
+    primitives::WithCauses,
     risk::{LoadError, ReloadError, ReviewError, Stop},
     sharing::SharingError,
 };
 
 /// Something of ours is broken: said once here, with its causes; the client gets the trace id.
 pub(super) fn broken(error: &(dyn Error + 'static)) -> Problem {
-    tracing::error!(error = %Chain(error), "a request failed");
+    tracing::error!(error = %WithCauses(error), "a request failed");
     Problem::internal()
-}
-
-/// An error with what caused it.
-pub(super) struct Chain<'a>(pub(super) &'a (dyn Error + 'static));
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
 }
 
 impl From<DbError> for Problem {
@@ -66,7 +52,7 @@ impl From<DbError> for Problem {
                 "The service's clock is wrong; nothing was done",
             ),
             DbError::Unavailable(_) | DbError::ReadOnly | DbError::Timeout(_) => {
-                tracing::warn!(error = %Chain(&error), "the database is away");
+                tracing::warn!(error = %WithCauses(&error), "the database is away");
                 unavailable("unavailable", "Outcome unknown: repeat with the same key")
             }
             DbError::Inconsistent(_)

@@ -14,7 +14,7 @@ use crate::{
     deliveries::SettingsCache,
     outbox,
     payments::{self, ExceptionKind},
-    primitives::{CommitterId, TenantId, Timestamp},
+    primitives::{CommitterId, TenantId, Timestamp, WithCauses},
 };
 
 /// Commits of one committer that are parked at most.
@@ -100,14 +100,7 @@ pub(super) async fn park(
 
 /// An error with its causes, as much of it as the column holds.
 fn reason_of(error: &DbError) -> String {
-    let mut text = error.to_string();
-    let mut link = std::error::Error::source(error);
-    while let Some(error) = link {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        link = error.source();
-    }
-    text.chars().take(250).collect()
+    WithCauses(error).to_string().chars().take(250).collect()
 }
 
 /// The text by which the exceptions of a parked commit are found again.

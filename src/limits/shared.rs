@@ -64,7 +64,7 @@ impl SharedLimiter {
         let arguments = [quota.interval_us(), quota.capacity_us()];
         let (allowed, backlog_us): (u8, u64) = self
             .cache
-            .run(&self.script, &key, &arguments, self.timeout)
+            .run(&self.script, &[key], &arguments, self.timeout)
             .await?;
         Some(LimitDecision::new(quota, allowed == 1, backlog_us))
     }

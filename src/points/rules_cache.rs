@@ -6,10 +6,10 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use super::{Rule, Rules, rule_store};
+use super::{Rules, rule_store};
 use crate::{
     db::{Db, DbError, RefreshingCache},
-    primitives::{MerchantId, TenantId, Timestamp},
+    primitives::{TenantId, Timestamp},
 };
 
 /// Seconds after which a replaced version is forgotten: more than clocks differ by, and short,
@@ -52,17 +52,6 @@ impl RulesCache {
     pub async fn current(&self, tenant: TenantId) -> Result<Arc<Rules>, DbError> {
         let known = self.known.get(tenant, self.look(tenant)).await?;
         Ok(Arc::clone(&known))
-    }
-
-    /// Returns the rule for a merchant, or without a merchant the tenant's own, at an instant that
-    /// is recent, now or later.
-    pub async fn rule_for(
-        &self,
-        tenant: TenantId,
-        merchant: Option<MerchantId>,
-        at: Timestamp,
-    ) -> Result<Rule, DbError> {
-        Ok(self.current(tenant).await?.in_force(merchant, at).rule)
     }
 
     /// Returns rules that reach back to an instant, which may be long past: a payment is credited

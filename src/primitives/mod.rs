@@ -13,6 +13,7 @@ mod page;
 mod secret;
 mod source;
 mod text;
+mod with_causes;
 
 pub use bill_text::is_safe_in_bill;
 pub use clock::{BusinessDay, Clock, MockClock, NotADay, SystemClock, Timestamp};
@@ -28,3 +29,4 @@ pub use page::{Cursor, Page, PageLimit};
 pub use secret::Secret;
 pub use source::{IdSource, RandomIds, SeededIds};
 pub use text::{InvalidText, Length, Text};
+pub use with_causes::WithCauses;

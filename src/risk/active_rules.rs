@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     db::{Db, DbError},
-    primitives::Timestamp,
+    primitives::{Timestamp, WithCauses},
 };
 
 /// A rule set in force.
@@ -307,7 +307,7 @@ async fn store(db: &Db, set: &RuleSet, by: Option<ReloadedBy>) -> Result<u32, Db
 pub(super) fn log_rejected(error: &LoadError, number: u32) {
     match error {
         LoadError::Db(_) => {
-            tracing::warn!(rule_set = number, error = %Chain(error), "changed risk rules cannot be stored yet; number {number} stays in force");
+            tracing::warn!(rule_set = number, error = %WithCauses(error), "changed risk rules cannot be stored yet; number {number} stays in force");
         }
         LoadError::Unreadable(error) => {
             metrics::counter!("risk_rules_rejected_total").increment(1);
@@ -333,19 +333,4 @@ fn positions(errors: &RuleFileErrors) -> String {
         format!("{line}:{column}")
     });
     positions.collect::<Vec<_>>().join(", ")
-}
-
-/// An error with what caused it, in one line.
-struct Chain<'a>(&'a (dyn std::error::Error + 'static));
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
 }

@@ -231,7 +231,7 @@ impl Counters {
         let (script, timeout) = (&self.script, self.timeout);
         let running = calls.calls.iter().map(|call| {
             let (keys, arguments) = call.encode();
-            async move { self.cache.run_on(script, &keys, &arguments, timeout).await }
+            async move { self.cache.run(script, &keys, &arguments, timeout).await }
         });
         join_all(running).await
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use reqwest::{Client, Response, redirect};
 
+use crate::primitives::WithCauses;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(8);
 const USER_AGENT: &str = concat!("zhangfang/", env!("CARGO_PKG_VERSION"));
@@ -47,13 +49,5 @@ pub(super) async fn body_up_to(
 
 /// An error and its causes in one line, without the URL.
 pub(super) fn reason(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    WithCauses(&error.without_url()).to_string()
 }

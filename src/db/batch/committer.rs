@@ -21,7 +21,7 @@ use super::{
         DecideResult, ErasedOperation, Events, PANICKED, QueuedOperation, commit_row, commit_there,
     },
 };
-use crate::primitives::Timestamp;
+use crate::primitives::{Timestamp, WithCauses};
 
 /// How long one batch may take before its connection is dropped.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(15);
@@ -313,7 +313,7 @@ impl Committer {
                     self.session = None;
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(reason = %chain(&error), "a committer lost its session");
+                    tracing::warn!(reason = %WithCauses(&error), "a committer lost its session");
                     self.session = None;
                 }
                 Err(_) => {
@@ -359,7 +359,7 @@ impl Committer {
             Err(error) => {
                 // Said once for each time without a database.
                 if self.opened_last.is_none() {
-                    tracing::warn!(reason = %chain(&error), "committer cannot reach the database");
+                    tracing::warn!(reason = %WithCauses(&error), "committer cannot reach the database");
                 }
                 self.opened_last = Some(Instant::now());
             }
@@ -413,7 +413,7 @@ impl Committer {
                 }
                 // The connection is of no use, and what became of the batch is not known.
                 Err(Fault::Broken(error)) if !is_of_a_row(&error) => {
-                    tracing::error!(reason = %chain(&error), operations = size, "batch failed");
+                    tracing::error!(reason = %WithCauses(&error), operations = size, "batch failed");
                     self.lose_session();
                     group.fail_all(|| DbError::Unavailable(None));
                     self.reopen().await;
@@ -549,7 +549,7 @@ impl Group {
             Fault::Panicked => DbError::Inconsistent(PANICKED),
             Fault::Broken(error) => error,
         };
-        tracing::error!(reason = %chain(&error), operation = name, "an operation cannot be written");
+        tracing::error!(reason = %WithCauses(&error), operation = name, "an operation cannot be written");
         if let Some(queued) = self.operations.pop() {
             queued.fail(error);
         }
@@ -788,16 +788,4 @@ async fn record(
         return Err(Fault::Conflict);
     }
     Ok(())
-}
-
-/// An error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut link = error.source();
-    while let Some(error) = link {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        link = error.source();
-    }
-    text
 }

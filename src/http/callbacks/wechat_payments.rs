@@ -12,8 +12,9 @@ use serde::Serialize;
 use crate::{
     app::App,
     db::DbError,
-    http::{error::Chain, extract::Path},
+    http::extract::Path,
     payments::{self, CallbackError, HandledCallback, NoticeHeaders},
+    primitives::WithCauses,
 };
 
 /// WeChat reads the status; the body is for whoever looks at its log.
@@ -117,7 +118,7 @@ fn answer(taken: Result<HandledCallback, CallbackError>) -> Response {
         }
         Err(CallbackError::Unverified(error)) => fail(StatusCode::UNAUTHORIZED, error.reason()),
         Err(CallbackError::Db(error)) => {
-            tracing::warn!(error = %Chain(&error), "a callback was not stored; WeChat will send it again");
+            tracing::warn!(error = %WithCauses(&error), "a callback was not stored; WeChat will send it again");
             match error {
                 DbError::Overloaded
                 | DbError::Contention(_)

@@ -20,23 +20,28 @@ async fn another_process_learns_of_a_change_and_reads_only_what_is_new() {
     let merchant = app.merchant("茶里巷", "1900000503").await;
     let merchant_id: MerchantId = id_of(&merchant).await.parse().unwrap();
     let other = app.another_db().await;
-    let book = RulesCache::start(other.clone());
+    let rules = RulesCache::start(other.clone());
     let tenant = app.tenant.id;
-    let rule = |at| book.rule_for(tenant, Some(merchant_id), at);
-    assert_eq!(rule(other.now()).await.unwrap().version, 1);
-    let known = book.current(tenant).await.unwrap();
+    let version = async || {
+        let current = rules.current(tenant).await.unwrap();
+        current
+            .in_force(Some(merchant_id), other.now())
+            .rule
+            .version
+    };
+    assert_eq!(version().await, 1);
+    let known = rules.current(tenant).await.unwrap();
 
     // Nothing new: nothing is read or made again, also after the second is over.
-    book.forget(tenant);
-    assert!(Arc::ptr_eq(&known, &book.current(tenant).await.unwrap()));
+    rules.forget(tenant);
+    assert!(Arc::ptr_eq(&known, &rules.current(tenant).await.unwrap()));
 
     set(&app, Some(merchant_id), None, |terms| {
         terms.ratio = 7.into();
     })
     .await;
     eventually("the other process knows", || async {
-        let now = rule(other.now()).await.unwrap();
-        (now.version == 2).then_some(())
+        (version().await == 2).then_some(())
     })
     .await;
     other.close().await;

@@ -5,7 +5,7 @@
 //! customer.
 
 use super::{
-    ChangeReason, Order, OrderState, PayMethod, PaymentError, Payments, RefundSums,
+    ChangeReason, Order, OrderTerms, PaymentError, Payments,
     booking::put_order,
     create::{AMOUNT_MAX, AMOUNT_MIN, description, prepay_id_for, review, sharing},
     risk_checks::evaluate,
@@ -173,23 +173,17 @@ impl Operation for CreateNativeOrder {
         {
             return Ok(Err(stop));
         }
-        let order = Order {
-            id: OrderId::new(cx.new_id(self.lane)),
+        let terms = OrderTerms {
             tenant: request.tenant,
-            customer: None,
             merchant: request.merchant,
-            code: None,
-            method: PayMethod::Native,
             sub_mchid: sub_mchid.ok_or(PaymentError::MerchantNotActive)?,
             description: description(&merchant.name),
             amount: request.amount,
             sharing: sharing(merchant.sharing != 0),
             review: review(evaluation),
             expires_at: cx.now().plus_seconds(self.seconds),
-            version: 1,
-            state: OrderState::Created,
-            refunds: RefundSums::NONE,
         };
+        let order = Order::shown(OrderId::new(cx.new_id(self.lane)), terms);
         request.claim.use_for(set, cx, order.id.id());
         evaluation.store(set, cx, order.id.id());
         let amount = request.amount;

@@ -1,9 +1,9 @@
 //! Creating a payment: the order, then WeChat's prepay id for it.
 
 use super::{
-    Applied, ChangeReason, ChannelOutcome, Order, OrderSharing, OrderState, PayMethod,
+    Applied, ChangeReason, ChannelOutcome, Order, OrderSharing, OrderState, OrderTerms, PayMethod,
     PayParameters, PaymentChannel, PaymentError, Payments, PointsReview, PrepayId, PrepayRequest,
-    RefundSums, RefusalKind,
+    RefusalKind,
     booking::put_order,
     channel::{is_code_url, is_plain},
     query_problem::note_query_result,
@@ -325,23 +325,18 @@ impl Operation for CreateOrder {
         if let Some(stop) = evaluation.stop(set, cx, self.customer.lane()) {
             return Ok(CreateOutcome::Stopped(stop));
         }
-        let order = Order {
-            id: OrderId::new(cx.new_id(self.customer.lane())),
+        let terms = OrderTerms {
             tenant: self.tenant,
-            customer: Some(self.customer),
             merchant: MerchantId::clone(&code.merchant),
-            code: Some(self.code.to_string()),
-            method: PayMethod::MiniProgram,
             sub_mchid,
             description: description(&merchant_name),
             amount,
             sharing: sharing(code.sharing),
             review: review(evaluation),
             expires_at: cx.now().plus_seconds(self.seconds),
-            version: 1,
-            state: OrderState::Created,
-            refunds: RefundSums::NONE,
         };
+        let id = OrderId::new(cx.new_id(self.customer.lane()));
+        let order = Order::scanned(id, self.customer, self.code.to_string(), terms);
         self.claim.use_for(set, cx, order.id.id());
         evaluation.store(set, cx, order.id.id());
         put_order(set, cx, order.clone(), ChangeReason::Customer, None);

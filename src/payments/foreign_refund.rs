@@ -44,8 +44,8 @@
 //!   amount: WeChat is queried under the number, and its verified answer is booked.
 //! - **By a contradiction**: WeChat has, or has made, a refund of ours that is *failed*,
 //!   *withdrawn* or *closed* here. That row stays as it is, since its money and points went back
-//!   and may have been used. What WeChat did is a new row ([`RefundOrigin::AfterAll`]) under the
-//!   same number, and from then on less is left to refund.
+//!   and may have been used. What WeChat did is a new row (`RefundOrigin::AfterAll`) under the same
+//!   number, and from then on less is left to refund.
 //!
 //! # Profit sharing
 //!
@@ -68,23 +68,19 @@
 //! audit log, and is repeated by the person.
 
 use super::{
-    Attempts, BookingError, ChangeReason, ChannelRefund, ExceptionKind, Order, OrderSharing,
-    PointsBack, PointsReview, Progress, Refund, RefundOrigin, RefundState, RefundStateKind,
-    RefundStatus,
+    BookingError, ChangeReason, ChannelRefund, ExceptionKind, Order, OrderSharing, PointsBack,
+    PointsReview, Refund, RefundStateKind, RefundStatus,
     booking::{put_exception, put_order, put_refund},
-    refund::points_to_give_back,
+    points_back::points_to_give_back,
     refund_update::{ApplyRefund, RefundUpdate},
     reviews::withhold,
     store::{AlarmRow, Alarms, ForeignNumberKnown, ForeignRefunds, ForeignRow},
 };
 use crate::{
-    audit::{self, Actor, AuditAction, SystemActor},
+    audit::{self, AuditAction},
     db::{Cx, WorkingSet},
     primitives::{Money, Points, RefundId},
 };
-
-/// Shown to the customer: whoever made it told us no reason.
-const REASON: &str = "商户退款";
 
 /// Whether the channel has, or has made, a refund of ours that had come to its end here without the
 /// money having gone.
@@ -152,7 +148,15 @@ impl ApplyRefund {
         let Ok(mut counted) = order.add_foreign_refund(said.amount, due) else {
             return Ok(None);
         };
-        let mut refund = row_of(cx, &counted, own, said, due);
+        let id = RefundId::new(cx.new_id(order.id.lane()));
+        let points = PointsBack {
+            due,
+            ..PointsBack::NONE
+        };
+        let mut refund = match own {
+            None => Refund::made_elsewhere(id, &counted, said, points, cx.now()),
+            Some(own) => Refund::made_after_all(id, &counted, own, said, points, cx.now()),
+        };
         withhold(&mut counted, &mut refund)?;
         let row = ForeignRow {
             tenant: self.tenant,
@@ -222,54 +226,5 @@ impl ApplyRefund {
             let alarm = AlarmRow::of_refund(self.tenant, "refund_contradiction", notice, cx.now());
             set.put::<Alarms>(*id, alarm);
         }
-    }
-}
-
-/// Its row, before what was said moves it.
-fn row_of(
-    cx: &mut Cx<'_>,
-    order: &Order,
-    own: Option<&Refund>,
-    said: &ChannelRefund,
-    due: Points,
-) -> Refund {
-    let out_refund_no = said.out_refund_no.clone();
-    // WeChat's number is perhaps known from when it was ours, and one row has it.
-    let wechat_refund_id = own.is_none().then(|| said.wechat_refund_id.clone());
-    let origin = if own.is_some() {
-        RefundOrigin::AfterAll { out_refund_no }
-    } else {
-        RefundOrigin::Elsewhere { out_refund_no }
-    };
-    Refund {
-        id: RefundId::new(cx.new_id(order.id.lane())),
-        tenant: order.tenant,
-        order: order.id,
-        merchant: order.merchant,
-        amount: said.amount,
-        reason: own.map_or_else(|| REASON.to_owned(), |own| own.reason.clone()),
-        requested_by: own.map_or_else(
-            || Actor::System(SystemActor::Elsewhere),
-            |own| own.requested_by.clone(),
-        ),
-        approved_by: None,
-        points: PointsBack {
-            due,
-            ..PointsBack::NONE
-        },
-        late: false,
-        origin,
-        version: 1,
-        state: RefundState::Processing,
-        wechat_refund_id,
-        received_account: None,
-        attempts: Attempts {
-            count: 0,
-            unsure: false,
-            problem: None,
-            detail: None,
-            next_at: Some(cx.now()),
-        },
-        progress: Progress::new(cx.now()),
     }
 }

@@ -167,6 +167,7 @@ mod order;
 mod order_history;
 mod payer;
 mod plausible;
+mod points_back;
 #[cfg(test)]
 mod points_model_tests;
 mod points_parties;
@@ -232,11 +233,12 @@ pub use list::{
 pub use note_foreign_refund::{NoteForeignRefund, note_foreign_refund};
 pub use order::{
     Applied, InvalidTransition, Late, Order, OrderEvent, OrderSharing, OrderState, OrderStateKind,
-    PayMethod, Payment, PointsReview, PrepayId, RefundSums,
+    OrderTerms, PayMethod, Payment, PointsReview, PrepayId, RefundSums,
 };
 pub use order_history::{OrderHistory, order_history};
 pub use points_parties::PointsParties;
 pub use points_records::{PointsRecord, list_points_records};
+pub use points_back::PointsBack;
 pub use policy::{
     LatePayment, PointsShortfall, Policy, PolicyCache, PolicyError, PolicyTerms, SetPolicy,
 };
@@ -246,7 +248,7 @@ pub use recent_orders::RecentOrders;
 pub use redirect_refund::{Redirect, RedirectOutcome, find_redirect, redirect_refund};
 pub(crate) use refund::pause_seconds;
 pub use refund::{
-    Attempts, InvalidRefundTransition, PointsBack, Progress, Refund, RefundOrigin, RefundState,
+    Attempts, InvalidRefundTransition, Progress, Refund, RefundOrigin, RefundState,
     RefundStateKind, WithdrawalRequest,
 };
 pub use refund_error::RefundError;

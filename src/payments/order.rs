@@ -34,6 +34,19 @@ pub struct Order {
     pub refunds: RefundSums,
 }
 
+/// What an order is about, whoever made it: the fields of [`Order`] of the same names.
+#[derive(Debug, Clone)]
+pub struct OrderTerms {
+    pub tenant: TenantId,
+    pub merchant: MerchantId,
+    pub sub_mchid: String,
+    pub description: String,
+    pub amount: Money,
+    pub sharing: OrderSharing,
+    pub review: PointsReview,
+    pub expires_at: Timestamp,
+}
+
 coded! {
     /// How it is paid.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,6 +275,50 @@ impl OrderState {
 }
 
 impl Order {
+    /// A customer has scanned a collection code and asks to pay.
+    pub fn scanned(id: OrderId, customer: CustomerId, code: String, terms: OrderTerms) -> Self {
+        Self {
+            customer: Some(customer),
+            code: Some(code),
+            ..Self::created(id, PayMethod::MiniProgram, terms)
+        }
+    }
+
+    /// A merchant shows it to whoever will pay.
+    pub fn shown(id: OrderId, terms: OrderTerms) -> Self {
+        Self::created(id, PayMethod::Native, terms)
+    }
+
+    fn created(id: OrderId, method: PayMethod, terms: OrderTerms) -> Self {
+        let OrderTerms {
+            tenant,
+            merchant,
+            sub_mchid,
+            description,
+            amount,
+            sharing,
+            review,
+            expires_at,
+        } = terms;
+        Self {
+            id,
+            tenant,
+            customer: None,
+            merchant,
+            code: None,
+            method,
+            sub_mchid,
+            description,
+            amount,
+            sharing,
+            review,
+            expires_at,
+            version: 1,
+            state: OrderState::Created,
+            refunds: RefundSums::NONE,
+        }
+    }
+
     pub fn no(&self) -> OrderNo {
         self.id.into()
     }

@@ -311,30 +311,25 @@ mod tests {
     use super::*;
     use crate::{
         facts::Facts,
-        payments::{OrderSharing, OrderState, PayMethod, PointsReview, RefundSums},
+        payments::{OrderSharing, OrderTerms, PointsReview},
         primitives::{Id, Lane},
         risk::{CounterValues, Effect, FiredRule},
     };
 
     fn order(millis: u64) -> Order {
         let id = Id::mint(millis, 7, Lane(1));
-        Order {
-            id: OrderId::new(id),
+        let terms = OrderTerms {
             tenant: TenantId(1),
-            customer: Some(CustomerId::new(id)),
             merchant: MerchantId::new(id),
-            code: None,
-            method: PayMethod::MiniProgram,
             sub_mchid: String::new(),
             description: String::new(),
             amount: Money::constant(100),
             sharing: OrderSharing::No,
             review: PointsReview::No,
             expires_at: Timestamp::from_micros(0),
-            version: 1,
-            state: OrderState::Created,
-            refunds: RefundSums::NONE,
-        }
+        };
+        let code = "0123456789AB".into();
+        Order::scanned(OrderId::new(id), CustomerId::new(id), code, terms)
     }
 
     fn evaluation(own_merchant: bool) -> Evaluation {

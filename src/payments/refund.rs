@@ -1,10 +1,9 @@
 //! The refund and its transitions. Pure.
 
+use super::{ChannelRefund, Order, PointsBack};
 use crate::{
-    audit::Actor,
-    primitives::{
-        MerchantId, Money, OrderId, Points, RefundId, RefundNo, TenantId, Timestamp, coded,
-    },
+    audit::{Actor, SystemActor},
+    primitives::{MerchantId, Money, OrderId, RefundId, RefundNo, TenantId, Timestamp, coded},
 };
 
 /// Money going back to the customer, and points coming back from them.
@@ -108,37 +107,6 @@ impl RefundOrigin {
             (RefundOriginKind::Here, Some(_))
             | (RefundOriginKind::Elsewhere | RefundOriginKind::AfterAll, None) => None,
         }
-    }
-}
-
-/// `due` is the part of the points earned that the money is; it is made up of what expired, what is
-/// withheld, and what is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PointsBack {
-    pub due: Points,
-    /// Of those taken: missing, because the customer had spent them. They are owed.
-    pub shortfall: Points,
-    /// Expired unspent in the payment's lot, before the refund was initiated: they count as given
-    /// back.
-    pub expired: Points,
-    /// Under review when the refund was initiated: never credited, and not for the review to credit
-    /// unless the refund fails.
-    pub withheld: Points,
-}
-
-impl PointsBack {
-    pub const NONE: Self = Self {
-        due: Points::ZERO,
-        shortfall: Points::ZERO,
-        expired: Points::ZERO,
-        withheld: Points::ZERO,
-    };
-
-    /// What is held, and taken from the customer when the money arrives.
-    #[must_use]
-    pub fn taken(&self) -> Points {
-        let elsewhere = self.due.saturating_sub(self.expired);
-        elsewhere.saturating_sub(self.withheld)
     }
 }
 
@@ -276,7 +244,110 @@ impl RefundStateKind {
     }
 }
 
+impl Attempts {
+    /// Of a refund that nobody has told WeChat of.
+    const fn none(next_at: Option<Timestamp>) -> Self {
+        Self {
+            count: 0,
+            unsure: false,
+            problem: None,
+            detail: None,
+            next_at,
+        }
+    }
+}
+
+/// What the customer is shown of a refund of which whoever made it told us no reason.
+const REASON_ELSEWHERE: &str = "商户退款";
+/// What the customer is shown when an order was paid after it had been closed.
+const REASON_LATE: &str = "订单已关闭，款项退回";
+
 impl Refund {
+    /// Somebody asks for it. It awaits a second person, unless who asks may initiate it alone.
+    pub fn requested(
+        id: RefundId,
+        order: &Order,
+        amount: Money,
+        points: PointsBack,
+        reason: String,
+        by: Actor,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            tenant: order.tenant,
+            order: order.id,
+            merchant: order.merchant,
+            amount,
+            reason,
+            requested_by: by,
+            approved_by: None,
+            points,
+            late: false,
+            origin: RefundOrigin::Here,
+            version: 1,
+            state: RefundState::AwaitingApproval,
+            wechat_refund_id: None,
+            received_account: None,
+            attempts: Attempts::none(None),
+            progress: Progress::new(now),
+        }
+    }
+
+    /// The order was paid after it had been closed, and all of it goes back at once by the tenant's
+    /// policy. Its payment earned nothing.
+    pub fn of_late_payment(id: RefundId, order: &Order, now: Timestamp) -> Self {
+        let (points, by) = (PointsBack::NONE, Actor::System(SystemActor::Tenant));
+        let reason = REASON_LATE.to_owned();
+        Self {
+            late: true,
+            state: RefundState::Accepted,
+            attempts: Attempts::none(Some(now)),
+            ..Self::requested(id, order, order.amount, points, reason, by, now)
+        }
+    }
+
+    /// The channel tells for the first time of a refund that somebody else made.
+    pub fn made_elsewhere(
+        id: RefundId,
+        order: &Order,
+        said: &ChannelRefund,
+        points: PointsBack,
+        now: Timestamp,
+    ) -> Self {
+        let (reason, by) = (REASON_ELSEWHERE.to_owned(), Actor::System(SystemActor::Elsewhere));
+        Self {
+            origin: RefundOrigin::Elsewhere {
+                out_refund_no: said.out_refund_no.clone(),
+            },
+            state: RefundState::Processing,
+            wechat_refund_id: Some(said.wechat_refund_id.clone()),
+            attempts: Attempts::none(Some(now)),
+            ..Self::requested(id, order, said.amount, points, reason, by, now)
+        }
+    }
+
+    /// The channel has made `own` after all, which had ended here. WeChat's number is perhaps known
+    /// from when it was ours, and one row has it: not this one.
+    pub fn made_after_all(
+        id: RefundId,
+        order: &Order,
+        own: &Self,
+        said: &ChannelRefund,
+        points: PointsBack,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            reason: own.reason.clone(),
+            requested_by: own.requested_by.clone(),
+            origin: RefundOrigin::AfterAll {
+                out_refund_no: said.out_refund_no.clone(),
+            },
+            wechat_refund_id: None,
+            ..Self::made_elsewhere(id, order, said, points, now)
+        }
+    }
+
     pub fn no(&self) -> RefundNo {
         self.id.into()
     }
@@ -329,37 +400,9 @@ pub(crate) fn pause_seconds(attempts: u32) -> i64 {
     PAUSES[place.min(PAUSES.len() - 1)]
 }
 
-/// Of the points that a payment earned: what goes back when refunds reach `asked` of `amount`, of
-/// which `back` was asked back before. Rounded down over the sum, so that many small refunds take
-/// no more than one large one, and the last takes the rest.
-pub(super) fn points_to_give_back(
-    earned: Points,
-    amount: Money,
-    asked: Money,
-    back: Points,
-) -> Points {
-    let share =
-        i128::from(earned.get()) * i128::from(asked.get()) / i128::from(amount.get().max(1));
-    i64::try_from(share)
-        .ok()
-        .and_then(|share| Points::parse(share).ok())
-        .unwrap_or(earned)
-        .saturating_sub(back)
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    fn points(units: i64) -> Points {
-        Points::parse(units).unwrap()
-    }
-
-    fn fen(units: i64) -> Money {
-        Money::parse(units).unwrap()
-    }
 
     #[test]
     fn the_table_of_states_is_this() {
@@ -395,44 +438,5 @@ mod tests {
              failed:\n\
              withdrawn:\n"
         );
-    }
-
-    #[test]
-    fn points_go_back_in_proportion_and_the_last_refund_takes_the_rest() {
-        let back =
-            |asked, before| points_to_give_back(points(10), fen(999), fen(asked), points(before));
-        assert_eq!(back(333, 0), points(3));
-        assert_eq!(back(666, 3), points(3));
-        assert_eq!(back(999, 6), points(4));
-        assert_eq!(
-            points_to_give_back(points(7), fen(1), fen(1), points(0)),
-            points(7)
-        );
-    }
-
-    proptest! {
-        /// However a payment is refunded in pieces, and whichever pieces are dropped again, never
-        /// more goes back than was earned, and all of it in the end.
-        #[test]
-        fn pieces_give_back_what_the_whole_does(earned in 0_i64..1_000_000, pieces in prop::collection::vec((1_i64..10_000, any::<bool>()), 1..20)) {
-            let amount: i64 = pieces.iter().map(|(piece, _)| piece).sum();
-            let (mut asked, mut back, mut left) = (0, 0, Vec::new());
-            for (piece, dropped) in pieces {
-                let due = points_to_give_back(points(earned), fen(amount), fen(asked + piece), points(back)).get();
-                if dropped {
-                    left.push(piece);
-                } else {
-                    asked += piece;
-                    back += due;
-                }
-                prop_assert!(back <= earned);
-            }
-            for piece in left {
-                asked += piece;
-                back += points_to_give_back(points(earned), fen(amount), fen(asked), points(back)).get();
-            }
-            prop_assert_eq!(asked, amount);
-            prop_assert_eq!(back, earned);
-        }
     }
 }

@@ -13,11 +13,11 @@
 //! failed later stays counted. Whoever is asked to approve, the audit log says what for.
 
 use super::{
-    BookingError, ChangeReason, Order, OrderSharing, Payments, PointsBack, PolicyTerms, Progress,
-    Refund, RefundError, RefundOrigin, RefundState, TimeScale,
+    BookingError, ChangeReason, Order, OrderSharing, Payments, PointsBack, PointsReview,
+    PolicyTerms, Refund, RefundError, RefundState, TimeScale,
     booking::{book_refund, put_order, put_refund, shortfall, would_have_expired},
     list,
-    refund::points_to_give_back,
+    points_back::points_to_give_back,
     refund_rows::want_order_and_points,
     reviews::withhold,
     risk_checks::evaluate,
@@ -29,7 +29,6 @@ use crate::{
     facts::{Facts, Stage},
     idempotency::{Claim, KeyUse},
     merchants,
-    payments::{Attempts, PointsReview},
     primitives::{
         BusinessDay, Id, Lane, Length, MerchantId, Money, OrderId, Points, RefundId, StaffId,
         TenantId, Text, is_safe_in_bill,
@@ -411,31 +410,15 @@ impl Operation for CreateRefund {
             return stop.map(Err).ok_or(RefundError::NotFound);
         }
         let alone = approval_reason.is_none();
-        let mut refund = Refund {
-            id: RefundId::new(cx.new_id(order.id.lane())),
-            tenant: order.tenant,
-            order: order.id,
-            merchant: order.merchant,
+        let mut refund = Refund::requested(
+            RefundId::new(cx.new_id(order.id.lane())),
+            &order,
             amount,
-            reason: request.reason.clone(),
-            requested_by: request.by.actor.clone(),
-            approved_by: None,
             points,
-            late: false,
-            origin: RefundOrigin::Here,
-            version: 1,
-            state: RefundState::AwaitingApproval,
-            wechat_refund_id: None,
-            received_account: None,
-            attempts: Attempts {
-                count: 0,
-                unsure: false,
-                problem: None,
-                detail: None,
-                next_at: None,
-            },
-            progress: Progress::new(cx.now()),
-        };
+            request.reason.clone(),
+            request.by.actor.clone(),
+            cx.now(),
+        );
         if alone {
             withhold(&mut order, &mut refund)?;
             initiate(set, cx, &order, &mut refund, (&self.terms, self.time_scale))?;

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::{
     Applied, BookingError, CallbackOutcome, ChangeReason, ExceptionKind, Late, LatePayment, Order,
-    OrderState, PaidNotice, Payment, Payments, PointsBack, Policy, Progress, Refund, RefundError,
-    RefundOrigin, RefundState, SettleError,
+    OrderState, PaidNotice, Payment, Payments, Policy, Refund, RefundError, SettleError,
     booking::{
         book_refund, book_settlement, points_account, put_exception, put_order, put_refund,
         tell_points,
@@ -19,11 +18,9 @@ use super::{
     store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders},
 };
 use crate::{
-    audit::{Actor, SystemActor},
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     ledger::{self, Accounts, LedgerError},
     outbox::{self, Event},
-    payments::Attempts,
     points::{Budget, Budgets, PointsMove, Rule, Rules},
     primitives::{AccountId, Id, Lane, OrderId, OrderNo, Points, RefundId, TenantId, Timestamp},
 };
@@ -496,35 +493,11 @@ impl SettlePayment {
             put_exception(set, cx, self.tenant, kind, about, detail, resolution);
             return Ok(SettleOutcome::Now { points });
         }
-        let by_policy = Actor::System(SystemActor::Tenant);
         let asked = paid
             .request_refund(paid.amount, Points::ZERO)
             .map_err(BookingError::from)?;
-        let mut refund = Refund {
-            id: RefundId::new(cx.new_id(paid.id.lane())),
-            tenant: paid.tenant,
-            order: paid.id,
-            merchant: paid.merchant,
-            amount: paid.amount,
-            reason: "订单已关闭，款项退回".to_owned(),
-            requested_by: by_policy.clone(),
-            approved_by: None,
-            points: PointsBack::NONE,
-            late: true,
-            origin: RefundOrigin::Here,
-            version: 1,
-            state: RefundState::Accepted,
-            wechat_refund_id: None,
-            received_account: None,
-            attempts: Attempts {
-                count: 0,
-                unsure: false,
-                problem: None,
-                detail: None,
-                next_at: Some(cx.now()),
-            },
-            progress: Progress::new(cx.now()),
-        };
+        let id = RefundId::new(cx.new_id(paid.id.lane()));
+        let mut refund = Refund::of_late_payment(id, &paid, cx.now());
         let shortfall = self.policy.terms.points_shortfall;
         // It takes no points, so that only the books can refuse it.
         book_refund(set, cx, &asked, &mut refund, shortfall).map_err(|refused| {
@@ -538,13 +511,9 @@ impl SettlePayment {
         let about = (Some(&asked), Some(&refund));
         put_exception(set, cx, self.tenant, kind, about, detail, resolution);
         put_order(set, cx, asked, ChangeReason::RefundAsked, None);
-        put_refund(
-            set,
-            cx,
-            refund,
-            &by_policy,
-            "paid after the order was closed",
-        );
+        let by_policy = refund.requested_by.clone();
+        let why = "paid after the order was closed";
+        put_refund(set, cx, refund, &by_policy, why);
         Ok(SettleOutcome::Now { points })
     }
 

@@ -229,7 +229,7 @@ mod tests {
     use super::*;
     use crate::{
         audit::Actor,
-        payments::{Attempts, PointsBack, Progress, RefundOrigin, RefundState},
+        payments::{OrderSharing, OrderTerms, PointsBack, PointsReview, RefundState},
         primitives::{Id, MerchantId, Money},
     };
 
@@ -237,31 +237,25 @@ mod tests {
 
     fn refund(state: RefundState, count: u32, problem: Option<&str>) -> Refund {
         let id = Id::mint(1_795_000_000_000, 7, Lane(1));
-        Refund {
-            id: RefundId::new(id),
+        let since = Timestamp::from_micros(START);
+        let terms = OrderTerms {
             tenant: TenantId(1),
-            order: OrderId::new(id),
             merchant: MerchantId::new(id),
+            sub_mchid: String::new(),
+            description: String::new(),
             amount: Money::constant(100),
-            reason: "x".into(),
-            requested_by: Actor::operator("li"),
-            approved_by: None,
-            points: PointsBack::NONE,
-            late: false,
-            origin: RefundOrigin::Here,
-            version: 1,
-            state,
-            wechat_refund_id: None,
-            received_account: None,
-            attempts: Attempts {
-                count,
-                unsure: false,
-                problem: problem.map(str::to_owned),
-                detail: None,
-                next_at: None,
-            },
-            progress: Progress::new(Timestamp::from_micros(START)),
-        }
+            sharing: OrderSharing::No,
+            review: PointsReview::No,
+            expires_at: since,
+        };
+        let order = Order::shown(OrderId::new(id), terms);
+        let (points, by) = (PointsBack::NONE, Actor::operator("li"));
+        let id = RefundId::new(id);
+        let mut refund = Refund::requested(id, &order, order.amount, points, "x".into(), by, since);
+        refund.state = state;
+        refund.attempts.count = count;
+        refund.attempts.problem = problem.map(str::to_owned);
+        refund
     }
 
     #[test]

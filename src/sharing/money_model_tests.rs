@@ -45,9 +45,9 @@ use crate::{
     idempotency::Claim,
     ledger::{AccountKind, Phase, Transfers},
     payments::{
-        Attempts, ChannelRefund, Late, Order, OrderSharing, OrderState, Orders, PayMethod, Payment,
-        PointsReview, Policy, PolicyTerms, Refund, RefundBy, RefundError, RefundRole, RefundState,
-        RefundStatus, RefundSums, RefundUpdateOutcome, Refunds, RefusalKind, RequestRefund,
+        Attempts, ChannelRefund, Late, Order, OrderSharing, OrderState, OrderTerms, Orders,
+        Payment, PointsReview, Policy, PolicyTerms, Refund, RefundBy, RefundError, RefundRole,
+        RefundState, RefundStatus, RefundUpdateOutcome, Refunds, RefusalKind, RequestRefund,
         TimeScale, WithdrawRefund, ask_in_memory, refund_update_operation, withdraw_in_memory,
     },
     primitives::{
@@ -266,19 +266,17 @@ impl History {
         } else {
             self.rng.random_range(200..50_000)
         };
-        let order = Order {
-            id,
+        let terms = OrderTerms {
             tenant: TENANT,
-            customer: None,
             merchant: self.merchant,
-            code: None,
-            method: PayMethod::Native,
             sub_mchid: "1900000109".into(),
             description: "茶里巷".into(),
             amount: fen(amount),
             sharing: OrderSharing::Wanted,
             review: PointsReview::No,
             expires_at: self.now,
+        };
+        let order = Order {
             version: 3,
             state: OrderState::Paid(Payment {
                 paid_at: self.now,
@@ -289,7 +287,7 @@ impl History {
                 settled_by: None,
                 late: Late::No,
             }),
-            refunds: RefundSums::NONE,
+            ..Order::shown(id, terms)
         };
         self.memory.overwrite::<Orders>(id, order);
         self.houses.push(House {

@@ -42,9 +42,9 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use self::paid::{Paid, RULES, gone_on, terms};
 use super::{
-    ChannelRefund, DecideRefund, LatePayment, Order, OrderSharing, OrderState, PaidNotice,
-    PayMethod, PointsReview, PointsShortfall, Policy, PolicyTerms, Refund, RefundBy, RefundError,
-    RefundNotice, RefundOrigin, RefundRole, RefundState, RefundStateKind, RefundStatus, RefundSums,
+    ChannelRefund, DecideRefund, LatePayment, Order, OrderSharing, OrderState, OrderTerms,
+    PaidNotice, PointsReview, PointsShortfall, Policy, PolicyTerms, Refund, RefundBy, RefundError,
+    RefundNotice, RefundOrigin, RefundRole, RefundState, RefundStateKind, RefundStatus,
     RefundUpdateOutcome, RequestRefund, SettleOutcome, SettlePayment, TimeScale, WithdrawRefund,
     credit::CreditRisk,
     refund_update::{ApplyRefund, RefundUpdate},
@@ -533,13 +533,9 @@ impl History {
     }
 
     fn new_order(&self, amount: i64, late: bool, instruction: bool) -> Order {
-        Order {
-            id: OrderId::new(self.id()),
+        let terms = OrderTerms {
             tenant: TENANT,
-            customer: Some(self.customer),
             merchant: self.merchant,
-            code: None,
-            method: PayMethod::MiniProgram,
             sub_mchid: SUB_MCHID.into(),
             description: "茶里巷".into(),
             amount: fen(amount),
@@ -550,6 +546,9 @@ impl History {
                 PointsReview::No
             },
             expires_at: self.now,
+        };
+        let code = "0123456789AB".into();
+        Order {
             version: 3,
             state: if late {
                 OrderState::Expired {
@@ -558,7 +557,7 @@ impl History {
             } else {
                 OrderState::Created
             },
-            refunds: RefundSums::NONE,
+            ..Order::scanned(OrderId::new(self.id()), self.customer, code, terms)
         }
     }
 

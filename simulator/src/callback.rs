@@ -10,10 +10,10 @@ use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 
-use super::alteration::Alteration;
 use super::apiv3::Apiv3Cipher;
 use super::callback_content::CallbackContent;
 use super::clock::{Ids, WallClock, beijing};
+use super::faults::Fault;
 use super::key_switch::KeySwitch;
 use super::keys::{KeyKind, KeySet};
 use super::refunds::Refund;
@@ -105,24 +105,21 @@ impl CallbackFactory {
 
     /// A genuine callback, a notification of its own.
     pub fn sign(&self, notice: &Notice, kind: KeyKind) -> SignedCallback {
-        self.altered(notice, kind, Alteration::Genuine)
-    }
-
-    /// A callback with something wrong with it.
-    pub fn altered(
-        &self,
-        notice: &Notice,
-        kind: KeyKind,
-        alteration: Alteration,
-    ) -> SignedCallback {
         let content = CallbackContent::Payment(notice.clone());
-        self.build(&self.envelope(kind, true), &content, alteration)
+        self.build(&self.envelope(kind, true), &content, None)
     }
 
-    /// A callback that tells how a refund ended, with something wrong with it or not.
-    pub fn refund(&self, refund: &Refund, kind: KeyKind, alteration: Alteration) -> SignedCallback {
+    /// A callback with what `fault` does to one callback. A fault of when and how often callbacks
+    /// are sent does nothing here.
+    pub fn altered(&self, notice: &Notice, kind: KeyKind, fault: Fault) -> SignedCallback {
+        let content = CallbackContent::Payment(notice.clone());
+        self.build(&self.envelope(kind, true), &content, Some(fault))
+    }
+
+    /// A genuine callback that tells how a refund ended.
+    pub fn refund(&self, refund: &Refund, kind: KeyKind) -> SignedCallback {
         let content = CallbackContent::Refund(refund.clone());
-        self.build(&self.envelope(kind, true), &content, alteration)
+        self.build(&self.envelope(kind, true), &content, None)
     }
 
     pub(super) fn envelope(&self, kind: KeyKind, associated: bool) -> Envelope {
@@ -140,9 +137,9 @@ impl CallbackFactory {
         &self,
         envelope: &Envelope,
         content: &CallbackContent,
-        alteration: Alteration,
+        fault: Option<Fault>,
     ) -> SignedCallback {
-        let plain = content.plaintext(&self.keys, alteration);
+        let plain = content.plaintext(&self.keys, fault);
         let heading = content.heading();
         let associated_data = if envelope.associated {
             heading.original_type
@@ -166,39 +163,32 @@ impl CallbackFactory {
             },
         })
         .expect("a struct of text is JSON");
-        self.sign_body(envelope.kind, body, alteration)
+        self.sign_body(envelope.kind, body, fault)
     }
 
-    fn sign_body(&self, kind: KeyKind, body: Vec<u8>, alteration: Alteration) -> SignedCallback {
+    fn sign_body(&self, kind: KeyKind, body: Vec<u8>, fault: Option<Fault>) -> SignedCallback {
+        let has = |one| fault == Some(one);
         let now = self.clock.now().unix_timestamp();
-        let timestamp = match alteration {
-            Alteration::StaleTime => now - 360,
-            Alteration::FutureTime => now + 360,
-            Alteration::Genuine
-            | Alteration::WrongAmount
-            | Alteration::WrongMerchant
-            | Alteration::Tampered
-            | Alteration::WrongKey
-            | Alteration::Probe => now,
+        let timestamp = if has(Fault::StaleTime) {
+            now - 360
+        } else if has(Fault::FutureTime) {
+            now + 360
+        } else {
+            now
         }
         .to_string();
         let nonce = self.ids.token();
         let message = answer_message(&timestamp, &nonce, &body);
-        let key = match alteration {
-            Alteration::WrongKey => self.keys.merchant(),
-            Alteration::Genuine
-            | Alteration::WrongAmount
-            | Alteration::WrongMerchant
-            | Alteration::Tampered
-            | Alteration::StaleTime
-            | Alteration::FutureTime
-            | Alteration::Probe => self.keys.wechat(kind),
+        let key = if has(Fault::WrongKey) {
+            self.keys.merchant()
+        } else {
+            self.keys.wechat(kind)
         };
         let mut signature = key.sign(&message);
-        if alteration == Alteration::Probe {
+        if has(Fault::Probe) {
             signature.insert_str(0, "WECHATPAY/SIGNTEST/");
         }
-        let body = if alteration == Alteration::Tampered {
+        let body = if has(Fault::Tampered) {
             tampered(body)
         } else {
             body
@@ -332,7 +322,7 @@ mod tests {
             "1900000107",
             "oA",
         );
-        let made = |alteration| factory.altered(&notice, KeyKind::PublicKey, alteration);
+        let made = |fault| factory.altered(&notice, KeyKind::PublicKey, fault);
         let age = |callback: &SignedCallback| {
             let stamp: i64 = callback.headers["wechatpay-timestamp"]
                 .to_str()
@@ -342,22 +332,18 @@ mod tests {
             factory.clock.now().unix_timestamp() - stamp
         };
 
-        for refused in [
-            Alteration::Tampered,
-            Alteration::WrongKey,
-            Alteration::Probe,
-        ] {
+        for refused in [Fault::Tampered, Fault::WrongKey, Fault::Probe] {
             assert!(!verifies(&factory, &made(refused)), "{refused:?}");
         }
-        assert!(plain(&factory, &made(Alteration::Tampered)).is_none());
-        let stale = made(Alteration::StaleTime);
+        assert!(plain(&factory, &made(Fault::Tampered)).is_none());
+        let stale = made(Fault::StaleTime);
         assert!(verifies(&factory, &stale) && age(&stale) >= 360);
-        let future = made(Alteration::FutureTime);
+        let future = made(Fault::FutureTime);
         assert!(verifies(&factory, &future) && age(&future) <= -350);
-        let amount = made(Alteration::WrongAmount);
+        let amount = made(Fault::WrongAmount);
         assert!(verifies(&factory, &amount));
         assert_eq!(plain(&factory, &amount).unwrap()["amount"]["total"], 1281);
-        let merchant = made(Alteration::WrongMerchant);
+        let merchant = made(Fault::WrongMerchant);
         assert!(verifies(&factory, &merchant));
         assert_eq!(
             plain(&factory, &merchant).unwrap()["sub_mchid"],

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::alteration::Alteration;
 use super::clock::beijing;
+use super::faults::Fault;
 use super::keys::KeySet;
 use super::refunds::{Refund, RefundState};
 use super::transaction::{Notice, Party, Transaction};
@@ -77,16 +77,13 @@ impl CallbackContent {
 
     /// Returns the part that is encrypted. With `WrongAmount` or `WrongMerchant` it is not what
     /// happened.
-    pub(super) fn plaintext(&self, keys: &KeySet, alteration: Alteration) -> Vec<u8> {
-        let content = match alteration {
-            Alteration::WrongAmount => Cow::Owned(self.of_one_fen_more()),
-            Alteration::WrongMerchant => Cow::Owned(self.of_another_merchant()),
-            Alteration::Genuine
-            | Alteration::Tampered
-            | Alteration::WrongKey
-            | Alteration::StaleTime
-            | Alteration::FutureTime
-            | Alteration::Probe => Cow::Borrowed(self),
+    pub(super) fn plaintext(&self, keys: &KeySet, fault: Option<Fault>) -> Vec<u8> {
+        let content = if fault == Some(Fault::WrongAmount) {
+            Cow::Owned(self.of_one_fen_more())
+        } else if fault == Some(Fault::WrongMerchant) {
+            Cow::Owned(self.of_another_merchant())
+        } else {
+            Cow::Borrowed(self)
         };
         let text = match &*content {
             Self::Payment(notice) => serde_json::to_vec(&Transaction::paid(keys, notice)),

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::alteration::Alteration;
 use super::call_faults::CallFaults;
 use super::chance::{PerMille, own_rng};
 use super::endpoint::Endpoint;
@@ -32,13 +31,14 @@ pub enum Fault {
     WrongMerchant,
     /// First one that was changed after signing, then the genuine one.
     Tampered,
-    /// First one signed with a key that is not WeChat's, then the genuine one.
+    /// First one signed in WeChat's name with a key that is not WeChat's (the merchant's own), then
+    /// the genuine one.
     WrongKey,
     /// First one stamped 360 s ago, then the genuine one.
     StaleTime,
     /// First one stamped 360 s ahead, then the genuine one.
     FutureTime,
-    /// First WeChat's signature probe, then the genuine one.
+    /// First WeChat's signature probe (`WECHATPAY/SIGNTEST/…`), then the genuine one.
     Probe,
     /// Without `attach`, though the prepay sent one.
     NoAttach,
@@ -65,24 +65,18 @@ impl Fault {
         Self::NoAssociatedData,
     ];
 
-    /// The attempt that goes wrong before the genuine one, if this fault is of that kind.
-    pub(super) fn spoils(self) -> Option<Alteration> {
-        match self {
-            Self::WrongAmount => Some(Alteration::WrongAmount),
-            Self::WrongMerchant => Some(Alteration::WrongMerchant),
-            Self::Tampered => Some(Alteration::Tampered),
-            Self::WrongKey => Some(Alteration::WrongKey),
-            Self::StaleTime => Some(Alteration::StaleTime),
-            Self::FutureTime => Some(Alteration::FutureTime),
-            Self::Probe => Some(Alteration::Probe),
-            Self::Duplicate
-            | Self::Twin
-            | Self::Late
-            | Self::OutOfOrder
-            | Self::Lost
-            | Self::NoAttach
-            | Self::NoAssociatedData => None,
-        }
+    /// Whether a callback with this fault comes before the genuine one.
+    pub(super) fn spoils(self) -> bool {
+        self.is_forgery() || matches!(self, Self::WrongAmount | Self::WrongMerchant)
+    }
+
+    /// Whether a receiver must refuse such a callback on the headers and bytes alone, whatever it
+    /// says.
+    pub fn is_forgery(self) -> bool {
+        matches!(
+            self,
+            Self::Tampered | Self::WrongKey | Self::StaleTime | Self::FutureTime | Self::Probe
+        )
     }
 }
 

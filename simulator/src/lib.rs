@@ -66,7 +66,6 @@
 //! because WeChat has; numbers it gives out are never drawn from the seed, since the service keeps
 //! them under unique keys across restarts.
 
-mod alteration;
 mod answer;
 mod apiv3;
 mod arrivals;
@@ -151,7 +150,6 @@ mod test_merchant;
 #[cfg(test)]
 mod tests;
 
-pub use alteration::Alteration;
 pub use bills::BillSettings;
 pub use call_faults::{CallFault, CallFaults};
 pub use callback::{CallbackFactory, SignedCallback};

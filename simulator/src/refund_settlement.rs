@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::alteration::Alteration;
 use super::callback::SignedCallback;
 use super::callback_content::CallbackContent;
 use super::faults::Fault;
@@ -144,6 +143,6 @@ impl Shared {
             return Err(RefundError::Processing);
         }
         let (_, kind) = self.refund_callback_fate(out_refund_no);
-        Ok(self.factory.refund(&refund, kind, Alteration::Genuine))
+        Ok(self.factory.refund(&refund, kind))
     }
 }

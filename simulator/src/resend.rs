@@ -13,7 +13,6 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::alteration::Alteration;
 use super::arrivals::Arrivals;
 use super::callback::{CallbackFactory, Envelope};
 use super::callback_content::CallbackContent;
@@ -150,14 +149,14 @@ impl CallbackSender {
         let mut schedule = SCHEDULE.into_iter().map(Duration::from_secs);
         let genuine = line.envelope();
 
-        for alteration in job.faults.iter().copied().filter_map(Fault::spoils) {
-            if alteration.is_forgery() {
+        for fault in job.faults.iter().copied().filter(|fault| fault.spoils()) {
+            if fault.is_forgery() {
                 self.stats.forgeries_sent.add();
-                if line.send(&genuine, alteration).await == DeliveryResult::Acknowledged {
+                if line.send(&genuine, Some(fault)).await == DeliveryResult::Acknowledged {
                     self.stats.forgeries_acknowledged.add();
                     tracing::warn!(
                         number = job.content.number(),
-                        ?alteration,
+                        ?fault,
                         "the service acknowledged a forged callback"
                     );
                 }
@@ -166,7 +165,7 @@ impl CallbackSender {
                 // A lie is a notification of its own: the true one follows at once, in its own
                 // first place.
                 self.stats.attacks_sent.add();
-                line.send(&line.envelope(), alteration).await;
+                line.send(&line.envelope(), Some(fault)).await;
             }
         }
 
@@ -215,7 +214,7 @@ impl Line<'_> {
     }
 
     async fn send_genuine(&self, envelope: &Envelope) -> bool {
-        let heard = self.send(envelope, Alteration::Genuine).await;
+        let heard = self.send(envelope, None).await;
         let stats = &self.sender.stats;
         match heard {
             DeliveryResult::Acknowledged => stats.callbacks_acknowledged.add(),
@@ -225,13 +224,10 @@ impl Line<'_> {
         heard == DeliveryResult::Acknowledged
     }
 
-    async fn send(&self, envelope: &Envelope, alteration: Alteration) -> DeliveryResult {
+    async fn send(&self, envelope: &Envelope, fault: Option<Fault>) -> DeliveryResult {
         // Never closed, so there is always a permit in the end.
         let _permit = self.sender.lines.acquire().await;
-        let callback = self
-            .sender
-            .factory
-            .build(envelope, &self.content, alteration);
+        let callback = self.sender.factory.build(envelope, &self.content, fault);
         self.sender.stats.callbacks_sent.add();
         let answer = self
             .sender
@@ -247,12 +243,7 @@ impl Line<'_> {
                 let status = answer.status().as_u16();
                 // Read to the end, so that the connection can be used again.
                 let _ = answer.bytes().await;
-                tracing::debug!(
-                    number,
-                    ?alteration,
-                    status,
-                    "callback answered with {status}"
-                );
+                tracing::debug!(number, ?fault, status, "callback answered with {status}");
                 if matches!(status, 200 | 204) {
                     DeliveryResult::Acknowledged
                 } else {
@@ -260,7 +251,7 @@ impl Line<'_> {
                 }
             }
             Err(error) => {
-                tracing::debug!(number, ?alteration, %error, "callback not answered");
+                tracing::debug!(number, ?fault, %error, "callback not answered");
                 DeliveryResult::Nothing
             }
         }

@@ -16,7 +16,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use sqlx::{ConnectOptions as _, mysql::MySqlConnectOptions};
-use wechat_pay_simulator::{CallbackFactory, KeyKind, Simulator, SimulatorSettings};
+use wechat_pay_simulator::{CallbackFactory, ENV_PREFIX, KeyKind, Simulator, SimulatorSettings};
 use zhangfang::{
     auth::{Principal, Tokens},
     db::{self, Db, DbOptions},
@@ -538,8 +538,9 @@ async fn serve(scratch: &Scratch, address: SocketAddr, dir: &Path, rules: Rules)
         .unwrap()
         .lines()
     {
-        if let Some((name, value)) = line.split_once('=') {
-            service.env(name, value);
+        let setting = line.strip_prefix(ENV_PREFIX);
+        if let Some((name, value)) = setting.and_then(|setting| setting.split_once('=')) {
+            service.env(format!("ZHANGFANG_WECHAT__{name}"), value);
         }
     }
     service

@@ -245,7 +245,7 @@ start_service() {
     say "starting the WeChat simulator …"
     : >"$run_dir/simulator.log"
     launch "$run_dir/simulator.pid" "$run_dir/simulator.log" "$programs/wechat-pay-simulator" --listen "127.0.0.1:$simulator_port" \
-        --dir "$run_dir/wechat" --service "http://127.0.0.1:$port" --notify-base "http://127.0.0.1:$port" \
+        --dir "$run_dir/wechat" --env-prefix ZHANGFANG_WECHAT__ --service "http://127.0.0.1:$port" --notify-base "http://127.0.0.1:$port" \
         --resend-compression "$ZHANGFANG_JOBS__TIME_SCALE" --bills-at-once --log "${ZHANGFANG_LOG__FILTER:-info}" --log-format "$1"
     disown "$launched"
     await_http simulator "$simulator_port" /healthz

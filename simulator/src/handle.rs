@@ -37,6 +37,9 @@ use super::sharing::book::Book;
 use super::state::Shared;
 use super::stats::{Counters, Stats};
 
+/// What the names in `wechat.env` begin with, unless the settings say otherwise.
+pub const ENV_PREFIX: &str = "WECHAT_PAY__";
+
 /// How a simulator is to run. `..SimulatorSettings::default()` suits tests.
 #[derive(Debug, Clone)]
 pub struct SimulatorSettings {
@@ -44,6 +47,8 @@ pub struct SimulatorSettings {
     pub listen: SocketAddr,
     /// Where keys and `wechat.env` are kept, made at the first start. `None`: in memory.
     pub dir: Option<PathBuf>,
+    /// What the names in `wechat.env` begin with.
+    pub env_prefix: String,
     /// Keys to use instead of those in `dir`; shared, it spares tests the making of new ones.
     pub keys: Option<Arc<KeySet>>,
     /// The service that the phone page drives.
@@ -71,6 +76,7 @@ impl Default for SimulatorSettings {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             dir: None,
+            env_prefix: ENV_PREFIX.to_owned(),
             keys: None,
             service_url: None,
             notify_base: None,
@@ -119,7 +125,7 @@ impl Simulator {
             notify_base: settings.notify_base,
         })?;
         // Whoever finds the file finds the port taken and waits in its queue.
-        credentials.write_env_file()?;
+        credentials.write_env_file(&settings.env_prefix)?;
 
         let stop = CancellationToken::new();
         let ids = Arc::new(Ids::new());

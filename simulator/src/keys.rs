@@ -327,9 +327,9 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// The settings as `KEY=value` lines, with absolute paths. Keys that are only in memory have no
-    /// `_FILE` lines, since there is no file.
-    pub fn env_file(&self) -> String {
+    /// The settings as `KEY=value` lines, each key behind `prefix`, with absolute paths. Keys that
+    /// are only in memory have no `_FILE` lines, since there is no file.
+    pub fn env_file(&self, prefix: &str) -> String {
         let addresses = &self.addresses;
         let mut lines = vec![
             ("PAY_URL", bare(&addresses.pay_url)),
@@ -354,15 +354,15 @@ impl Credentials {
             lines.extend(files.map(|(key, file)| (key, dir.join(file).display().to_string())));
         }
         lines.iter().fold(String::new(), |text, (key, value)| {
-            text + "ZHANGFANG_WECHAT__" + key + "=" + value + "\n"
+            text + prefix + key + "=" + value + "\n"
         })
     }
 
     /// Writes `wechat.env` into the folder of the keys, whole or not at all.
-    pub(super) fn write_env_file(&self) -> Result<(), SimulatorError> {
+    pub(super) fn write_env_file(&self, prefix: &str) -> Result<(), SimulatorError> {
         let Some(dir) = &self.dir else { return Ok(()) };
         let (half, whole) = (dir.join("wechat.env.new"), dir.join("wechat.env"));
-        write_private(&half, &self.env_file())?;
+        write_private(&half, &self.env_file(prefix))?;
         fs::rename(&half, &whole).map_err(|source| file_error(&whole, source))
     }
 }
@@ -424,7 +424,7 @@ mod tests {
         for secret in secrets {
             assert!(!printed.contains(secret.expose_secret()));
         }
-        assert!(!credentials.env_file().contains("_FILE="));
+        assert!(!credentials.env_file("WECHAT_PAY__").contains("_FILE="));
         assert_eq!(credentials.platform_certificate_serial.len(), 40);
         assert_eq!(credentials.apiv3_key.expose_secret().len(), 32);
     }

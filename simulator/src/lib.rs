@@ -160,7 +160,7 @@ pub use elsewhere::{RefundElsewhere, RefusedElsewhere, ShareElsewhere};
 pub use endpoint::Endpoint;
 pub use error::{PayError, SimulatorError};
 pub use faults::{CallbackKey, Fault, Faults};
-pub use handle::{Simulator, SimulatorSettings};
+pub use handle::{ENV_PREFIX, Simulator, SimulatorSettings};
 pub use key_switch::KeyShares;
 pub use keys::{Addresses, Credentials, KeyKind, KeySet};
 pub use login_codes::openid_for;

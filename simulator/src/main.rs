@@ -13,7 +13,7 @@ use clap::{Parser, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 use url::Url;
-use wechat_pay_simulator::{BillSettings, Simulator, SimulatorSettings};
+use wechat_pay_simulator::{BillSettings, ENV_PREFIX, Simulator, SimulatorSettings};
 
 const ABOUT: &str = "\
 Be a WeChat Pay that misbehaves on request, for trying out and testing.
@@ -21,9 +21,9 @@ Be a WeChat Pay that misbehaves on request, for trying out and testing.
 WeChat Pay has no sandbox. This speaks its API v3 in partner and direct mode, from prepay and
 native codes to refunds, profit sharing and bills, and the mini-program's server API, with real keys
 and signatures. It makes the keys in --dir at the first start and writes wechat.env there: merchant
-number, app id, serials and addresses, each under the name ZHANGFANG_WECHAT__…, as the Zhangfang
-service reads them. It needs no database and no account at WeChat. Any program or SDK can be tested
-against it: send the same signed requests to --listen instead of https://api.mch.weixin.qq.com.
+number, app id, serials and addresses, each name behind --env-prefix. It needs no database and no
+account at WeChat. Any program or SDK can be tested against it: send the same signed requests to
+--listen instead of https://api.mch.weixin.qq.com.
 
   /phone              be a customer of the Zhangfang service, with --service
   /sim/pay, /sim/scan pay an order by its number, or a code that a merchant shows
@@ -43,8 +43,8 @@ Examples:
       -d '{\"out_trade_no\": \"…\"}'
 
 For the Zhangfang service, which can be driven from the phone page:
-  wechat-pay-simulator --dir .dev/wechat --service http://127.0.0.1:8080 \\
-      --notify-base http://127.0.0.1:8080 --resend-compression 10
+  wechat-pay-simulator --dir .dev/wechat --env-prefix ZHANGFANG_WECHAT__ \\
+      --service http://127.0.0.1:8080 --notify-base http://127.0.0.1:8080 --resend-compression 10
 When the simulator's time runs faster, let the service's jobs keep up: ZHANGFANG_JOBS__TIME_SCALE=10.
 
 Exit codes: 0 ended by a signal, 1 failed, 2 wrong arguments.";
@@ -59,6 +59,9 @@ struct Arguments {
     /// Where keys and wechat.env are kept; without it they are made anew in memory.
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
+    /// What the names in wechat.env begin with.
+    #[arg(long, value_name = "PREFIX", default_value = ENV_PREFIX)]
+    env_prefix: String,
     /// The Zhangfang service that the phone page drives.
     #[arg(long, value_name = "URL")]
     service: Option<Url>,
@@ -116,6 +119,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let simulator = Simulator::start(SimulatorSettings {
         listen: arguments.listen,
         dir: arguments.dir,
+        env_prefix: arguments.env_prefix,
         service_url: arguments.service,
         notify_base: arguments.notify_base,
         resend_compression: arguments.resend_compression,
@@ -186,7 +190,7 @@ mod tests {
             Arguments::try_parse_from(words).is_ok()
         };
         assert!(understood(
-            "--dir wechat --bills-at-once --resend-compression 60"
+            "--dir wechat --env-prefix PAY_ --bills-at-once --resend-compression 60"
         ));
         assert!(understood("--log info,hyper=warn --log-format json"));
         assert!(!understood("--log info,hyper=loud"));

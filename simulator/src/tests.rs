@@ -351,6 +351,7 @@ async fn keys_and_settings_are_kept_in_private_files() {
     let dir = std::env::temp_dir().join(format!("zhangfang-sim-{}", std::process::id()));
     let settings = || SimulatorSettings {
         dir: Some(dir.clone()),
+        env_prefix: "TEA_STREET_WECHAT_".to_owned(),
         ..SimulatorSettings::default()
     };
     let one = Simulator::start(settings()).await.unwrap();
@@ -372,7 +373,7 @@ async fn keys_and_settings_are_kept_in_private_files() {
     let env = std::fs::read_to_string(dir.join("wechat.env")).unwrap();
     for line in env.lines() {
         let (key, value) = line.split_once('=').unwrap();
-        assert!(key.starts_with("ZHANGFANG_WECHAT__"));
+        assert!(key.starts_with("TEA_STREET_WECHAT_"));
         assert!(
             !key.ends_with("_FILE") || std::path::Path::new(value).is_file(),
             "{line}"

@@ -44,7 +44,7 @@ const EXAMPLES: &str = "\
 A first run:
   zhangfang migrate                                   # make the tables
   zhangfang tenant create tea --name 'Tea Street'     # with its first points rule
-  wechat-pay-simulator --dir .dev/wechat \\
+  wechat-pay-simulator --dir .dev/wechat --env-prefix ZHANGFANG_WECHAT__ \\
       --notify-base http://127.0.0.1:8080 &           # a WeChat Pay to try it with
   set -a; . .dev/wechat/wechat.env; set +a
   zhangfang serve

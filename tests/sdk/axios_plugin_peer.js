@@ -6,7 +6,7 @@
 // reader of bills judges ours.
 //
 // Environment:
-//   ZHANGFANG_WECHAT__*   as in the simulator's `wechat.env`; or
+//   WECHAT_PAY__*         as in the simulator's `wechat.env`; or
 //   SIMULATOR_ENV_FILE    the path of that file
 //   SIMULATOR_WAIT        seconds to wait for a callback, 60 unless told otherwise
 //   NODE_PATH             where Node looks for the package, if not beside this file
@@ -30,7 +30,7 @@ try {
 }
 const { Wechatpay, Rsa, Aes, Formatter } = sdk;
 
-const PREFIX = 'ZHANGFANG_WECHAT__';
+const PREFIX = 'WECHAT_PAY__';
 const SUB_MCHID = '1900000109';
 const DESCRIPTION = '面馆 & 茶, "大"';
 const ATTACH = '{"table":4,"dishes":["a","b"]}';

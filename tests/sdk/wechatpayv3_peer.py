@@ -5,7 +5,7 @@ PyPI's `wechatpayv3` signs with Python's `cryptography`, so it shares no code wi
 where the two agree, it is evidence.
 
 Environment:
-  ZHANGFANG_WECHAT__*   as in the simulator's `wechat.env`; or
+  WECHAT_PAY__*         as in the simulator's `wechat.env`; or
   SIMULATOR_ENV_FILE    the path of that file
   SIMULATOR_WAIT        seconds to wait for a callback, 60 unless told otherwise. Spoiled callbacks
                         take the first places of the re-send schedule: compress it, by about 100,
@@ -54,7 +54,7 @@ def settings():
             for line in lines:
                 key, _, value = line.strip().partition("=")
                 found[key] = value
-    prefix = "ZHANGFANG_WECHAT__"
+    prefix = "WECHAT_PAY__"
     return {key[len(prefix) :]: value for key, value in found.items() if key.startswith(prefix)}
 
 

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use wechat_pay_simulator::ENV_PREFIX;
 use zhangfang::{db::DbOptions, tenants::Tenant};
 
 use super::{JWT_SECRET, Scratch, Site, db_of, dev, eventually, redis_url};
@@ -125,8 +126,8 @@ pub(crate) fn environment(
     let wechat = std::fs::read_to_string(env_file).unwrap();
     let mut environment: Vec<(String, String)> = wechat
         .lines()
-        .filter_map(|line| line.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .filter_map(|line| line.strip_prefix(ENV_PREFIX)?.split_once('='))
+        .map(|(name, value)| (format!("ZHANGFANG_WECHAT__{name}"), value.to_owned()))
         .collect();
     let ours = [
         ("DATABASE_URL", scratch.service_url()),

@@ -1,7 +1,8 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # the pieces share variables
 # Talking to the person, and telling our processes from everybody else's. Sourced by ./dev.
 #
-# Progress and complaints go to stderr, results (an address, exports) to stdout, so that `$(./dev server url DIR)` is only the address.
+# Progress and complaints go to stderr, results (an address, exports) to stdout, so that `$(./dev
+# server url DIR)` is only the address.
 
 say() { printf '→ %s\n' "$*" >&2; }
 warn() { printf '! %s\n' "$*" >&2; }
@@ -10,7 +11,8 @@ warn() { printf '! %s\n' "$*" >&2; }
 complain() {
     printf '✗ %s\n' "$1" >&2
     shift
-    (($# == 0)) || printf '%s\n' "$@" | sed '/^$/d; s/^/  /' >&2 # one of them may be several lines of apt's
+    # One argument may be several lines of apt's, or empty.
+    (($# == 0)) || printf '%s\n' "$@" | sed '/^$/d; s/^/  /' >&2
 }
 
 fail() {
@@ -21,12 +23,16 @@ fail() {
 # The lines of a log that a person would look for first.
 log_excerpt() {
     [[ -s $1 ]] || return 0
-    { grep -E '\[ERROR\]|^(ERROR|FATAL)|\b(ERROR|FATAL|Error:|panicked at)\b' "$1" || tail -n 4 "$1"; } | tail -n 4 | cut -c1-300 | sed 's/^/  | /' >&2
+    {
+        grep -E '\[ERROR\]|^(ERROR|FATAL)|\b(ERROR|FATAL|Error:|panicked at)\b' "$1" ||
+            tail -n 4 "$1"
+    } | tail -n 4 | cut -c1-300 | sed 's/^/  | /' >&2
     printf '  the whole log: %s\n' "$1" >&2
 }
 
-# A pid alone says nothing a minute later: the number is given to somebody else. Pid, start time and boot together name one process for ever.
-# Prints that name while PID runs. A zombie does not run, unless threads of it still hold files.
+# A pid alone says nothing a minute later: the number is given to somebody else. Pid, start time and
+# boot together name one process for ever. Prints that name while PID runs. A zombie does not run,
+# unless threads of it still hold files.
 process_name() {
     local line fields threads
     { IFS= read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
@@ -46,27 +52,43 @@ alive() {
     printf '%s\n' "${name%% *}"
 }
 
-# launch PIDFILE LOG COMMAND...: starts COMMAND in a session of its own, so that Ctrl-C reaches us and not it: we stop things in their order.
-# It gets none of our locks, or they would be held as long as it lives. It carries the name of its pid file, by which it is found if the file is lost.
+# launch PIDFILE LOG COMMAND...: starts COMMAND in a session of its own, so that Ctrl-C reaches us
+# and not it: we stop things in their order. It gets none of our locks, or they would be held as
+# long as it lives (descriptor 7: the cache of programs.sh, 8: the instance, 9: a server). It
+# carries the name of its pid file, by which `stray` finds it if the file is lost.
 launch() {
     local pidfile=$1 log=$2
     shift 2
     ZHANGFANG_DEV_PIDFILE=$pidfile setsid "$@" </dev/null >>"$log" 2>&1 7>&- 8>&- 9>&- &
     launched=$!
-    process_name "$launched" >"$pidfile" || true # it may have died already; whoever waits for it will say so
+    # It may have died already; whoever waits for it will say so.
+    process_name "$launched" >"$pidfile" || true
 }
 
-# Finds a process that was launched with PIDFILE although the file is gone (somebody deleted .dev under it, or we were killed before we wrote it).
-# A server is also known by working in the folder DATA: Redis overwrites its environment with a title.
+# Finds a process that was launched with PIDFILE although the file is gone (somebody deleted .dev
+# under it, or we were killed before we wrote it). A server is also known by working in the folder
+# DATA: Redis overwrites its environment with a title. Prints the process's name (process_name), or
+# nothing.
 stray() {
-    local pidfile=$1 data=${2:-} process
+    local pidfile=$1 data=${2:-} process command
     {
-        grep -lszxF "ZHANGFANG_DEV_PIDFILE=$pidfile" /proc/[0-9]*/environ
-        [[ -z $data ]] || find /proc -mindepth 2 -maxdepth 2 -name cwd -printf '%h\t%l\n' 2>/dev/null |
-            DATA=$data awk -F'\t' '$2 == ENVIRON["DATA"] || $2 == ENVIRON["DATA"] " (deleted)" { print $1 "/cwd" }'
-    } | while IFS=/ read -r _ _ process _; do
-        [[ $process == "$$" || $(tr '\0' ' ' <"/proc/$process/cmdline" 2>/dev/null) != *@(mysqld|mariadbd|redis-server|wechat-pay-simulator|zhangfang)* ]] || process_name "$process"
+        grep -lszxF "ZHANGFANG_DEV_PIDFILE=$pidfile" /proc/[0-9]*/environ || true
+        [[ -z $data ]] || working_in "$data"
+    } | while IFS=/ read -r _ _ process _; do # of /proc/PID/…
+        # Whoever inherited the variable without being the program: a shell, or ourselves.
+        command=$(tr '\0' ' ' 2>/dev/null <"/proc/$process/cmdline") || continue
+        [[ $process != "$$" ]] || continue
+        [[ $command == *@(mysqld|mariadbd|redis-server|wechat-pay-simulator|zhangfang)* ]] ||
+            continue
+        process_name "$process" || true
     done | head -n 1 || true
+}
+
+# Prints /proc/PID/cwd of every process that works in a folder, or did before it was deleted.
+working_in() {
+    find /proc -mindepth 2 -maxdepth 2 -name cwd -printf '%p\t%l\n' 2>/dev/null |
+        FOLDER=$1 awk -F'\t' '
+            $2 == ENVIRON["FOLDER"] || $2 == ENVIRON["FOLDER"] " (deleted)" { print $1 }'
 }
 
 # finish PIDFILE SECONDS WHAT: asks politely, and after SECONDS does not ask.
@@ -101,8 +123,9 @@ slay() {
     rm -f "$1"
 }
 
-# Runs a long command so that a signal to us ends it with everything it started: in a process group of its own, which the exit trap kills.
-# Without this bash would sit out a twenty-minute test run before it looked at a TERM.
+# Runs a long command so that a signal to us ends it with everything it started: in a process group
+# of its own, which the exit trap kills. Without this bash would sit out a twenty-minute test run
+# before it looked at a TERM.
 attended=
 attend() {
     local status=0
@@ -140,7 +163,8 @@ on_the_way_out() {
 
 way_out() {
     local status=$?
-    trap '' INT TERM HUP PIPE # a second Ctrl-C must not leave a server behind; everything below has its own time limit
+    # A second Ctrl-C must not leave a server behind; everything below has its own time limit.
+    trap '' INT TERM HUP PIPE
     trap - EXIT
     set +e
     dismiss_attended
@@ -148,11 +172,13 @@ way_out() {
     exit "$status"
 }
 
-# Is something listening on this TCP port? Read from the kernel, so that asking does not open a connection.
+# Is something listening (state 0A) on this TCP port? Read from the kernel, so that asking does not
+# open a connection.
 port_busy() {
     local hex tables=(/proc/net/tcp)
     hex=$(printf '%04X' "$1")
     [[ ! -r /proc/net/tcp6 ]] || tables+=(/proc/net/tcp6)
+    # Columns: number, local address, remote address, state.
     grep -qE "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:[0-9A-F]+ 0A " "${tables[@]}"
 }
 

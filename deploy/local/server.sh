@@ -7,9 +7,10 @@
 #   DIR/url       how to reach it; stays the same through kill and start
 #   DIR/elsewhere the folder of its socket, when DIR is too deep for one (see socket_of)
 
-# The accounts have no password: the socket lies in a folder that only its owner can enter, and sqlx refuses caching_sha2 accounts that nobody
-# has logged in to yet over a socket. `zhangfang` gets its rights from `zhangfang migrate`, table by table. Run at every start: harmless twice.
-# One statement a line, as init-file wants it.
+# The accounts have no password: the socket lies in a folder that only its owner can enter, and sqlx
+# refuses caching_sha2 accounts that nobody has logged in to yet over a socket. `zhangfang` gets its
+# rights from `zhangfang migrate`, table by table. Run at every start: harmless twice. One statement
+# a line, as init-file wants it.
 accounts_sql() {
     cat <<'SQL'
 CREATE DATABASE IF NOT EXISTS zhangfang CHARACTER SET utf8mb4;
@@ -20,7 +21,8 @@ GRANT ALL PRIVILEGES ON `zhangfang%`.* TO 'zhangfang_owner'@'localhost' WITH GRA
 SQL
 }
 
-# What both databases are given. An acknowledged commit survives the machine: that is the point of the product, so also in tests and benchmarks.
+# What both databases are given. An acknowledged commit survives the machine: that is the point of
+# the product, so also in tests and benchmarks.
 database_options() {
     local pool=$1
     options=(
@@ -61,8 +63,8 @@ mariadb_options() {
     options+=(--innodb-log-file-size="$2")
 }
 
-# server_start ENGINE DIR [run|test]: back when it answers, with its address on stdout. On a folder that was used before, on the same data.
-# A subshell, so that the lock goes with it.
+# server_start ENGINE DIR [run|test]: back when it answers, with its address on stdout. On a folder
+# that was used before, on the same data. A subshell, so that the lock goes with it.
 server_start() (
     set -e
     engine=$1 dir=$2 size=${3:-test}
@@ -70,8 +72,10 @@ server_start() (
         mysql | mariadb | redis) ;;
         *) fail "no engine is called $engine" "mysql, mariadb or redis" ;;
     esac
-    # Somebody who starts the same server at the same moment may have made the lock, and nothing else, by now.
-    if [[ -d $dir && ! -e $dir/engine && -n $(find "$dir" -mindepth 1 ! -name lock -print -quit) ]]; then
+    # Somebody who starts the same server at the same moment may have made the lock, and nothing
+    # else, by now.
+    if [[ -d $dir && ! -e $dir/engine ]] &&
+        [[ -n $(find "$dir" -mindepth 1 ! -name lock -print -quit) ]]; then
         fail "$dir is in use for something else" "name a folder that is empty or does not exist"
     fi
     mkdir -p "$dir"
@@ -79,7 +83,8 @@ server_start() (
     chmod 700 "$dir"
     server_lock "$dir"
     if [[ -s $dir/engine && $(<"$dir/engine") != "$engine" ]]; then
-        fail "$dir holds a $(engine_label "$(<"$dir/engine")"), not a $(engine_label "$engine")" "take another folder, or delete this one"
+        fail "$dir holds a $(engine_label "$(<"$dir/engine")"), not a $(engine_label "$engine")" \
+            "take another folder, or delete this one"
     fi
     if server_pid "$dir" >/dev/null; then
         cat "$dir/url"
@@ -97,9 +102,12 @@ server_start() (
 
 server_lock() {
     exec 9>"$1/lock"
-    flock -w 180 9 || fail "another ./dev has been starting or stopping $1 for three minutes" "look for it: fuser -v $1/lock"
+    flock -w 180 9 ||
+        fail "another ./dev has been starting or stopping $1 for three minutes" \
+            "look for it: fuser -v $1/lock"
 }
 
+# Prints the pid of the server of a folder while it runs, also if its pid file was lost.
 # (`return 0`, not `return`: in a trap the bare word returns what came before the trap.)
 server_pid() {
     local dir=$1 found
@@ -112,7 +120,8 @@ server_pid() {
     alive "$dir/pid"
 }
 
-# A database with a thousand connections needs more files than the usual 1024; far more than this only costs memory.
+# A database with a thousand connections needs more files than the usual 1024; far more than this
+# only costs memory.
 raise_open_files() {
     local most
     most=$(ulimit -Hn)
@@ -120,7 +129,8 @@ raise_open_files() {
     ulimit -Sn "$most" 2>/dev/null || true
 }
 
-# A socket's path holds 107 bytes. A deeper folder gets its socket in a short one, which only we can enter.
+# A socket's path holds 107 bytes. A deeper folder gets its socket in a short one, which only we can
+# enter.
 socket_of() {
     local LC_ALL=C dir=$1 short='' # C: bytes, not characters
     if ((${#dir} + 11 <= 107)); then
@@ -128,8 +138,10 @@ socket_of() {
         return 0
     fi
     [[ ! -s $dir/elsewhere ]] || short=$(<"$dir/elsewhere")
-    # The same one again if we can, so that the address stays; not if somebody else has it now.
-    if [[ -z $short ]] || { ! mkdir -m 700 "$short" 2>/dev/null && [[ -L $short || ! -O $short ]]; }; then
+    # The short folder of last time is taken again, so that the address stays; but not if it is
+    # somebody else's now, who could then be our database.
+    [[ -z $short ]] || mkdir -m 700 "$short" 2>/dev/null || true
+    if [[ -z $short || -L $short || ! -O $short ]]; then
         short=$(mktemp -d /tmp/zhangfang-XXXXXXXX)
         printf '%s\n' "$short" >"$dir/elsewhere"
     fi
@@ -159,32 +171,40 @@ start_database() {
     accounts_sql >"$dir/accounts.sql"
     socket=$(socket_of "$dir")
     database_url root '' "$dir" >"$dir/url"
-    # We know that no server of this folder lives. MySQL would ask whether *some* process has the pid in the old lock file, and not start if one has.
+    # We know that no server of this folder lives. MySQL would ask whether *some* process has the
+    # pid in the old lock file, and not start if one has.
     rm -f "$socket" "$socket.lock" "$dir/data/server.pid"
     [[ ! -e $dir/log ]] || mv "$dir/log" "$dir/log.before"
     cd "$dir/data"
-    launch "$dir/pid" "$dir/log" "${program[@]}" --datadir="$dir/data" --socket="$socket" --pid-file="$dir/data/server.pid" --init-file="$dir/accounts.sql" "${options[@]}"
+    launch "$dir/pid" "$dir/log" "${program[@]}" --datadir="$dir/data" --socket="$socket" \
+        --pid-file="$dir/data/server.pid" --init-file="$dir/accounts.sql" "${options[@]}"
     cd "$dir"
     await_log "$dir" 'ready for connections' 600
 }
 
 initialise_mysql() {
-    launch "$1/pid" "$1/log" "${program[@]}" --initialize-insecure --datadir="$1/data.new" "${options[@]}"
+    launch "$1/pid" "$1/log" "${program[@]}" --initialize-insecure --datadir="$1/data.new" \
+        "${options[@]}"
     await_initialised "$1"
 }
 
-# What mariadb-install-db does, less its guesses about where things are: the system tables, a root without password, no anonymous account.
+# What mariadb-install-db does, less its guesses about where things are: the system tables, a root
+# without password, no anonymous account.
 initialise_mariadb() {
     local file
     {
-        printf '%s;\n' 'CREATE DATABASE mysql' 'USE mysql' 'SET @auth_root_socket = NULL' 'SET @skip_auth_anonymous = 1'
+        printf '%s;\n' 'CREATE DATABASE mysql' 'USE mysql' \
+            'SET @auth_root_socket = NULL' 'SET @skip_auth_anonymous = 1'
         for file in system_tables performance_tables system_tables_data; do
-            cat "$program_share/mariadb_$file.sql" 2>/dev/null || cat "$program_share/mysql_$file.sql"
+            cat "$program_share/mariadb_$file.sql" 2>/dev/null ||
+                cat "$program_share/mysql_$file.sql"
         done
     } >"$1/bootstrap.sql"
-    # The script's words reach the server on its standard input, which `launch` closes: hence the shell between.
+    # The script's words reach the server on its standard input, which `launch` closes: hence the
+    # shell between.
     # shellcheck disable=SC2016 # expanded by that shell
-    launch "$1/pid" "$1/log" bash -c 'sql=$1; shift; exec "$@" <"$sql"' - "$1/bootstrap.sql" "${program[@]}" --bootstrap --datadir="$1/data.new" "${options[@]}" --skip-log-bin
+    launch "$1/pid" "$1/log" bash -c 'sql=$1; shift; exec "$@" <"$sql"' - "$1/bootstrap.sql" \
+        "${program[@]}" --bootstrap --datadir="$1/data.new" "${options[@]}" --skip-log-bin
     await_initialised "$1"
     rm "$1/bootstrap.sql"
 }
@@ -192,32 +212,39 @@ initialise_mariadb() {
 await_initialised() {
     if ! wait "$launched"; then
         log_excerpt "$1/log"
-        fail "the private database could not be prepared" "is the disk full, or $1 on a file system that cannot lock files?"
+        fail "the private database could not be prepared" \
+            "is the disk full, or $1 on a file system that cannot lock files?"
     fi
     rm -f "$1/pid"
 }
 
-# await_log DIR WORDS SECONDS: until the log of the running server has WORDS. Recovery after a crash may take its time, so as long as it lives we wait.
+# await_log DIR WORDS SECONDS: until the log of the running server has WORDS. Recovery after a crash
+# may take its time, so as long as it lives we wait.
 await_log() {
-    local dir=$1 tenths
+    local dir=$1 label tenths
+    label=$(engine_label "$(<"$dir/engine")")
     for ((tenths = 0; tenths < $3 * 10; tenths++)); do
         ! grep -q "$2" "$dir/log" 2>/dev/null || return 0
         if ! alive "$dir/pid" >/dev/null; then
             ! grep -q "$2" "$dir/log" || return 0
             log_excerpt "$dir/log"
-            fail "$(engine_label "$(<"$dir/engine")") in $dir did not start" "if its data is not needed, or from a newer version: ./dev reset, or delete that folder"
+            fail "$label in $dir did not start" \
+                "if its data is not needed, or from a newer version: ./dev reset," \
+                "or delete that folder"
         fi
-        ((tenths != 100)) || say "still waiting for $(engine_label "$(<"$dir/engine")"): it may be recovering from a crash …"
+        ((tenths != 100)) || say "still waiting for $label: it may be recovering from a crash …"
         sleep 0.1
     done
-    fail "$(engine_label "$(<"$dir/engine")") in $dir does not answer after $3 s" "its log: $dir/log"
+    fail "$label in $dir does not answer after $3 s" "its log: $dir/log"
 }
 
-# Redis keeps nothing: whatever is in it may vanish at any time, and the service must live with that, here too.
+# Redis keeps nothing: whatever is in it may vanish at any time, and the service must live with
+# that, here too.
 start_redis() {
     local dir=$1 port last
     mkdir -p "$dir/data"
-    # Servers of tests start looking at different places, so that one that is down for a moment finds its port still free.
+    # Servers of tests start looking at different places, so that one that is down for a moment
+    # finds its port still free.
     case $dir in
         */.dev/run/redis) port=16379 ;;
         *) port=$((16400 + $(cksum <<<"$dir" | cut -d' ' -f1) % 4000)) ;;
@@ -229,7 +256,8 @@ start_redis() {
         echo "redis://127.0.0.1:$port" >"$dir/url"
         : >"$dir/log"
         cd "$dir/data"
-        launch "$dir/pid" "$dir/log" "${program[@]}" --port "$port" --bind 127.0.0.1 --dir "$dir/data" --save '' --appendonly no
+        launch "$dir/pid" "$dir/log" "${program[@]}" --port "$port" --bind 127.0.0.1 \
+            --dir "$dir/data" --save '' --appendonly no
         cd "$dir"
         # Two that look at the same time may choose the same port: the loser takes the next.
         while alive "$dir/pid" >/dev/null; do
@@ -263,7 +291,8 @@ server_kill() (
     dir=$(server_dir "$1")
     server_lock "$dir"
     if server_pid "$dir" >/dev/null; then
-        slay "$dir/pid" || fail "the server in $dir belongs to another user" "call ./dev as that user"
+        slay "$dir/pid" ||
+            fail "the server in $dir belongs to another user" "call ./dev as that user"
     fi
 )
 
@@ -273,6 +302,7 @@ server_url() {
     cat "$dir/url"
 }
 
+# Removes the short folder of a socket, if there is one and it is ours.
 leave_elsewhere() {
     local short
     [[ -s $1/elsewhere ]] || return 0
@@ -280,7 +310,8 @@ leave_elsewhere() {
     [[ ! -O $short || -L $short ]] || rm -rf "$short"
 }
 
-# Ends every server below a folder at once, then removes the folder: for data that nobody will look at again.
+# Ends every server below a folder at once, then removes the folder: for data that nobody will look
+# at again.
 discard_servers() {
     local folder=$1 mark
     while IFS= read -r -d '' mark; do

@@ -1,4 +1,4 @@
-//! The same settlement as an ordinary transaction for each request: what a service without a group
+//! The settlement as an ordinary transaction for each request: what a service without a group
 //! commit does, at its best (prepared statements, no HTTP, no signature to verify, nothing else on
 //! the connection).
 
@@ -47,12 +47,12 @@ pub(crate) async fn measure(count: usize, connections: usize) -> Measured {
             tokio::spawn(async move {
                 let (mut latencies, mut errors) = (Vec::new(), 0);
                 loop {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(order) = orders.get(place) else {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(order) = orders.get(index) else {
                         return (latencies, errors);
                     };
                     let began = Instant::now();
-                    if settle(&mut conn, order, place, &body).await.is_err() {
+                    if settle(&mut conn, order, index, &body).await.is_err() {
                         errors += 1;
                     }
                     latencies.push(began.elapsed().as_micros() as u32);
@@ -68,7 +68,7 @@ pub(crate) async fn measure(count: usize, connections: usize) -> Measured {
 async fn settle(
     conn: &mut MySqlConnection,
     order: &Order,
-    place: usize,
+    index: usize,
     body: &[u8],
 ) -> Result<(), sqlx::Error> {
     let mut tx = conn.begin().await?;
@@ -108,11 +108,11 @@ async fn settle(
     sqlx::query("INSERT INTO point_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) VALUES (?, CURRENT_DATE + INTERVAL 366 DAY, ?, 12, 12, 0, CURRENT_DATE) ON DUPLICATE KEY UPDATE granted = granted + 12, remaining = remaining + 12")
         .bind(account).bind(order.tenant).execute(&mut *tx).await?;
     sqlx::query("UPDATE payment_orders SET state = 3, version = 3, wechat_transaction_id = ?, paid_at = NOW(6), points = 12, rule_version = 1, points_expired_from = CURRENT_DATE + INTERVAL 366 DAY WHERE id = ?")
-        .bind(format!("420000{place:022}")).bind(order.id).execute(&mut *tx).await?;
+        .bind(format!("420000{index:022}")).bind(order.id).execute(&mut *tx).await?;
     sqlx::query("INSERT INTO callback_events (id, tenant_id, outcome, received_at, body) VALUES (?, ?, 1, NOW(6), ?)")
         .bind(order.id).bind(order.tenant).bind(body).execute(&mut *tx).await?;
     sqlx::query("INSERT INTO commits (committer, seq, committed_at, events, seal) VALUES (1000, ?, NOW(6), ?, ?)")
-        .bind(place as i64).bind(&body[..80]).bind(&body[..32]).execute(&mut *tx).await?;
+        .bind(index as i64).bind(&body[..80]).bind(&body[..32]).execute(&mut *tx).await?;
     // The accounts that everybody shares last, in one order.
     for (account, debit, credit) in [
         (

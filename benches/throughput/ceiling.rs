@@ -70,7 +70,7 @@ pub(crate) async fn measure(count: usize) -> Measured {
     scratch.drop().await;
     // Each order waited for its batch.
     let latencies_us = (0..count)
-        .map(|place| batches[place * batches.len() / count].as_micros() as u32)
+        .map(|index| batches[index * batches.len() / count].as_micros() as u32)
         .collect();
     Measured {
         connections: 2,
@@ -92,8 +92,8 @@ fn statements(orders: &[&Order], number: usize) -> String {
         write!(sql, "(x'{}',{tenant},1,NOW(6),'{body}')", order.id.id()).unwrap()
     });
     sql.push_str(";UPDATE JSON_TABLE('[");
-    list(&mut sql, orders, |sql, place, order| {
-        write!(sql, "[\"{}\",\"42{number:013}{place:013}\"]", order.id.id()).unwrap()
+    list(&mut sql, orders, |sql, index, order| {
+        write!(sql, "[\"{}\",\"42{number:013}{index:013}\"]", order.id.id()).unwrap()
     });
     sql.push_str("]', '$[*]' COLUMNS (id CHAR(32) PATH '$[0]', txn VARCHAR(32) PATH '$[1]')) j STRAIGHT_JOIN payment_orders o ON o.id = UNHEX(j.id) AND o.version = 2 SET o.version = 3, o.state = 3, o.wechat_transaction_id = j.txn, o.paid_at = NOW(6), o.points = 12, o.rule_version = 1, o.points_expired_from = '2027-11-23'");
     sql.push_str(";INSERT INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, amount, constrained_side, account_version, balance_after, created_at) VALUES ");
@@ -159,10 +159,10 @@ fn statements(orders: &[&Order], number: usize) -> String {
 }
 
 fn list(sql: &mut String, orders: &[&Order], mut write: impl FnMut(&mut String, usize, &Order)) {
-    for (place, order) in orders.iter().enumerate() {
-        if place > 0 {
+    for (index, order) in orders.iter().enumerate() {
+        if index > 0 {
             sql.push(',');
         }
-        write(sql, place, order);
+        write(sql, index, order);
     }
 }

@@ -141,12 +141,12 @@ async fn make_lots(stage: &Stage, lots: usize) {
             );
             tokio::spawn(async move {
                 loop {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    if place >= lots {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= lots {
                         return;
                     }
                     let stranger = || CustomerId::new(db.new_id(db.new_lane()));
-                    let customer = known.get(place).copied().unwrap_or_else(stranger);
+                    let customer = known.get(index).copied().unwrap_or_else(stranger);
                     let entry = EntryId::of(db.new_id(customer.lane()), EntryKind::Adjustment);
                     let grant = Grant {
                         tenant,

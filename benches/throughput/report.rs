@@ -26,8 +26,8 @@ impl Measured {
     fn percentile_ms(&self, percent: usize) -> f64 {
         let mut sorted = self.latencies_us.clone();
         sorted.sort_unstable();
-        let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-        f64::from(sorted.get(place).copied().unwrap_or(0)) / 1000.0
+        let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+        f64::from(sorted.get(index).copied().unwrap_or(0)) / 1000.0
     }
 
     /// Processor time of service, MySQL and Redis for one operation, in microseconds. What is still

@@ -222,8 +222,8 @@ pub(crate) async fn populate(db: &Db) -> (TenantId, Vec<String>, Vec<CustomerId>
         let mut sql = String::from(
             "INSERT INTO customers (id, tenant_id, openid, status, created_at) VALUES ",
         );
-        for (place, customer) in chunk.iter().enumerate() {
-            let comma = if place == 0 { "" } else { "," };
+        for (index, customer) in chunk.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
             write!(
                 sql,
                 "{comma}(x'{}', {tenant}, 'o{}', 'active', NOW(6))",
@@ -271,26 +271,26 @@ pub(crate) async fn orders(
             tokio::spawn(async move {
                 let mut made = Vec::new();
                 loop {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    if place >= count {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= count {
                         return made;
                     }
                     let command = CreatePayment {
                         tenant,
-                        customer: customers[place % customers.len()],
+                        customer: customers[index % customers.len()],
                         payer_openid: Secret::new("o".into()),
-                        code: codes[if place < one_merchant_from {
-                            place % codes.len()
+                        code: codes[if index < one_merchant_from {
+                            index % codes.len()
                         } else {
                             0
                         }]
                         .clone(),
                         amount: Some(Money::parse(1_288).unwrap()),
-                        key: format!("o{place}"),
+                        key: format!("o{index}"),
                         origin: Origin::default(),
                     };
                     made.push((
-                        place,
+                        index,
                         payments::create_payment(&payments, command)
                             .await
                             .unwrap()
@@ -304,7 +304,7 @@ pub(crate) async fn orders(
     for maker in makers {
         made.extend(maker.await.unwrap());
     }
-    made.sort_unstable_by_key(|(place, _)| *place);
+    made.sort_unstable_by_key(|(index, _)| *index);
     made.into_iter().map(|(_, order)| order).collect()
 }
 
@@ -419,11 +419,11 @@ impl Stage {
     pub(crate) async fn balance(&self, count: usize, connections: usize) -> Measured {
         let tokens = self.tokens(2_000);
         let requests = (0..count)
-            .map(|place| {
+            .map(|index| {
                 request(
                     "GET",
                     "/api/v1/customer/points",
-                    &[("Authorization", &tokens[place % tokens.len()])],
+                    &[("Authorization", &tokens[index % tokens.len()])],
                     b"",
                 )
             })
@@ -434,14 +434,14 @@ impl Stage {
     pub(crate) async fn create(&self, round: usize, count: usize, connections: usize) -> Measured {
         let tokens = self.tokens(2_000);
         let requests = (0..count)
-            .map(|place| {
+            .map(|index| {
                 let body = format!(
                     r#"{{"code":"{}","amount_fen":1288}}"#,
-                    self.codes[place % self.codes.len()]
+                    self.codes[index % self.codes.len()]
                 );
-                let key = format!("b{round}-{place}");
+                let key = format!("b{round}-{index}");
                 let headers = [
-                    ("Authorization", tokens[place % tokens.len()].as_str()),
+                    ("Authorization", tokens[index % tokens.len()].as_str()),
                     ("Idempotency-Key", &key),
                     ("Content-Type", "application/json"),
                 ];
@@ -508,18 +508,18 @@ impl Rules {
     pub(crate) fn thirty() -> String {
         let mut text = String::from("defaults:\n  on_missing: review\nrules:\n");
         let measures = ["count", "sum_fen"];
-        for (place, per) in ["customer", "merchant", "pair"]
+        for (index, per) in ["customer", "merchant", "pair"]
             .iter()
             .cycle()
             .take(30)
             .enumerate()
         {
-            let (measure, hours) = (measures[place % 2], place / 2 + 1);
+            let (measure, hours) = (measures[index % 2], index / 2 + 1);
             write!(
                 text,
-                "  - id: bench_{place}\n    name: bench {place}\n    stages: [points.credit]\n    action: review\n    priority: {}\n    \
+                "  - id: bench_{index}\n    name: bench {index}\n    stages: [points.credit]\n    action: review\n    priority: {}\n    \
                  velocity: {{measure: {measure}, of: points.credit, per: {per}, within: {hours}h, above: 1000000000}}\n",
-                place + 1
+                index + 1
             )
             .unwrap();
         }

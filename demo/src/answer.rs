@@ -101,7 +101,7 @@ impl Refund {
 
     /// Whether WeChat once gave no answer that could be verified, so that nobody knew if it has the
     /// refund.
-    pub(super) fn was_in_doubt(&self) -> bool {
+    pub(super) fn was_unsure(&self) -> bool {
         let unanswered = |step: &RefundStep| step.why.as_deref() == Some("no_answer");
         self.history.iter().any(unanswered)
     }

@@ -32,11 +32,11 @@ pub(super) fn checks(summary: &Summary, record: &DayRecord<'_>) -> Vec<Check> {
         .count();
     let mut checks = vec![
         Check::all(
-            "every wish became a payment or was left as wished",
+            "every planned payment was made or was left as planned",
             summary.orders.done - summary.orders.failed,
             summary.orders.done,
         ),
-        Check::all("whoever paid was told so", seen, summary.orders.paid),
+        Check::all("whoever paid was shown so", seen, summary.orders.paid),
         Check::new(
             "what nobody paid in its time was closed",
             left_open == 0,

@@ -13,7 +13,7 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct Day {
     pub(super) visits: Vec<Visit>,
-    /// From the first wish to the end of the last, without what takes its time afterwards.
+    /// From the first payment to the end of the last, without what takes its time afterwards.
     pub(super) elapsed: Duration,
     /// False when it was ended before everything was done and waited for.
     pub(super) complete: bool,
@@ -35,7 +35,7 @@ pub(super) async fn log_in(world: World<'_>, at_once: usize) -> Result<Latencies
     Ok(latencies)
 }
 
-/// Lets everybody pay. Told to end, it takes no new wish and finishes those that it has begun.
+/// Lets everybody pay. Asked to end, it takes no new payment and finishes those that it has begun.
 pub(super) async fn pay(world: World<'_>, intents: Vec<Intent>, at_once: usize) -> Day {
     let count = intents.len();
     let bar = bar("paying", count);

@@ -12,7 +12,7 @@ use super::{
 #[derive(Debug)]
 pub(super) struct DayRecord<'a> {
     pub(super) seed: u64,
-    pub(super) wished: usize,
+    pub(super) planned: usize,
     pub(super) tenant: &'a Tenant,
     pub(super) day: &'a Day,
     pub(super) logins: &'a Latencies,

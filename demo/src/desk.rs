@@ -29,7 +29,8 @@ pub(super) struct Policies {
 pub(super) struct DeskReport {
     /// An unverified callback was played again: what the service did. None when there was none.
     pub(super) unverified: Option<String>,
-    /// The same for one that had settled a payment.
+    /// A callback that had settled a payment was played again: what the service did. None when there
+    /// was none.
     pub(super) settled: Option<String>,
     /// Of the day's late payments, those that are on the list of exceptions, dealt with by the
     /// policy.
@@ -41,7 +42,7 @@ pub(super) struct DeskReport {
 }
 
 impl Policies {
-    /// Remembers the policy in force. One that a killed demo has left is nobody's wish.
+    /// Remembers the policy in force. One that a killed demo has left is not the tenant's.
     pub(super) async fn remember(world: World<'_>) -> Result<Self, ApiError> {
         let standing = world.service.policy(&world.operators.admin).await?;
         let left_by_us = [1, 30].map(|minutes| of_the_day(minutes, standing.version));

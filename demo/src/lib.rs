@@ -11,7 +11,7 @@
 //! | `desk` | the tenant's policy, and what its operators look at |
 //! | `service`, `office`, `answer`, `wechat`, `patience` | the two other sides, and what happens when they do not answer |
 //! | `books` | what the service says before and after |
-//! | `day_record`, `summary`, `points`, `returns`, `check`, `checks`, `tables` | the two accounts side by side, what must agree, and how it is told |
+//! | `day_record`, `summary`, `points`, `returns`, `check`, `checks`, `tables` | the two accounts side by side, what must agree, and how it is shown |
 //! | `scenes` | afterwards: what risk stops, asks and holds, and what becomes of points |
 //! | `run` | all of it in its order |
 //!
@@ -65,7 +65,7 @@ Customers log in, scan codes and pay; now and then one sends the same request tw
 a wrong amount, walks away, closes the order, or pays one that was closed. Some scan what a merchant's screen
 shows. One payment in twenty goes back, whole or in half, by the merchant or by an operator; large ones
 wait for a second operator, who does not always agree. Meanwhile the simulated WeChat loses, repeats,
-delays, reorders and forges callbacks, leaves prepays and refunds in doubt, and sends refunds to
+delays, reorders and forges callbacks, leaves the outcome of prepays and refunds unknown, and sends refunds to
 cards that do not take them. The demo sees what apps see: it speaks HTTP only, and a request that
 fails is sent again with the same key. So kill the service (or its database) while it runs, start it
 again, and watch the day go on.
@@ -122,7 +122,7 @@ pub struct Demo {
     /// What goes wrong at WeChat.
     #[arg(long, value_enum, default_value_t = FaultLevel::All)]
     faults: FaultLevel,
-    /// The same seed plans the same day.
+    /// The seed of the day: one seed always plans one day.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// The service [default: `ZHANGFANG_HTTP__PUBLIC_URL`, or the address that it listens on].

@@ -1,4 +1,4 @@
-//! `zhangfang-demo`: parses the command line and hands over. `--help` tells the rest.
+//! `zhangfang-demo`: parses the command line and hands over. `--help` says the rest.
 
 use std::process::ExitCode;
 

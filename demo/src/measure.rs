@@ -8,7 +8,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Latencies(Vec<u64>);
 
-/// What is told of them.
+/// What is shown of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Percentiles {
     pub(super) samples: usize,

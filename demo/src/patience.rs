@@ -64,12 +64,12 @@ impl ApiError {
 
 /// An answer, and how long the attempt took that brought it.
 #[derive(Debug, Clone)]
-pub(super) struct Heard {
+pub(super) struct Reply {
     pub(super) body: Bytes,
     pub(super) took: Duration,
 }
 
-impl Heard {
+impl Reply {
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         serde_json::from_slice(&self.body).map_err(|error| ApiError::Strange(error.to_string()))
     }
@@ -123,7 +123,7 @@ struct Problem {
 
 /// One attempt's end.
 enum Attempt {
-    Answered(Heard),
+    Answered(Reply),
     Refused(ApiError),
     /// Why, and how long the other side asks to be left alone.
     Passing(String, Option<Duration>),
@@ -146,7 +146,7 @@ impl Line {
     }
 
     /// Sends until there is an answer that settles the matter.
-    pub(super) async fn ask(&self, request: RequestBuilder) -> Result<Heard, ApiError> {
+    pub(super) async fn ask(&self, request: RequestBuilder) -> Result<Reply, ApiError> {
         let (mut failing_since, mut pause) = (None, PAUSE_MIN);
         loop {
             let Some(attempt) = request.try_clone() else {
@@ -156,7 +156,7 @@ impl Line {
             };
             let sent_at = Instant::now();
             let (reason, asked_for) = match self.send(attempt, sent_at).await {
-                Attempt::Answered(heard) => return Ok(heard),
+                Attempt::Answered(reply) => return Ok(reply),
                 Attempt::Refused(error) => return Err(error),
                 Attempt::Passing(reason, asked_for) => (reason, asked_for),
             };
@@ -183,13 +183,13 @@ impl Line {
     }
 
     async fn send(&self, request: RequestBuilder, sent_at: Instant) -> Attempt {
-        let heard = async {
+        let reply = async {
             let answer = request.send().await?;
             let (status, headers) = (answer.status(), answer.headers().clone());
             Ok::<_, reqwest::Error>((status, headers, answer.bytes().await?))
         };
-        let (status, headers, body) = match heard.await {
-            Ok(heard) => heard,
+        let (status, headers, body) = match reply.await {
+            Ok(reply) => reply,
             Err(error) => {
                 self.counts.unreachable.fetch_add(1, Ordering::Relaxed);
                 self.outage(|outage| outage.begin(sent_at));
@@ -199,7 +199,7 @@ impl Line {
         self.outage(|outage| outage.end(sent_at));
         let took = sent_at.elapsed();
         if status.is_success() {
-            return Attempt::Answered(Heard { body, took });
+            return Attempt::Answered(Reply { body, took });
         }
         let problem: Problem = serde_json::from_slice(&body).unwrap_or_default();
         let seconds = headers

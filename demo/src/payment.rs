@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     answer::Payment,
-    patience::{ApiError, Heard},
+    patience::{ApiError, Reply},
     plan::{Behaviour, Intent, customer_name},
     refund,
     service::Person,
@@ -13,7 +13,7 @@ use super::{
 };
 use wechat_pay_simulator::Fault;
 
-/// What an app is told when risk blocks what it asks for.
+/// What an app is shown when risk blocks what it asks for.
 const STOPPED: &str = "risk_blocked";
 /// How long the app waits for the callback before it has the service ask WeChat.
 const ASK_AFTER: Duration = Duration::from_millis(1_500);
@@ -24,7 +24,7 @@ const WAIT_AT_THE_END: Duration = Duration::from_secs(3);
 const LOOK_AGAIN_MIN: Duration = Duration::from_millis(20);
 const LOOK_AGAIN_MAX: Duration = Duration::from_millis(500);
 
-/// Does what the wish says. What goes wrong is in the visit's end.
+/// Does what the plan says. What goes wrong is in the visit's end.
 pub(super) async fn visit(world: World<'_>, intent: Intent) -> Visit {
     let mut visit = Visit::new(&intent);
     if let Err(error) = act(world, &intent, &mut visit).await {
@@ -48,7 +48,7 @@ async fn act(world: World<'_>, intent: &Intent, visit: &mut Visit) -> Result<(),
     if intent.wrong_first {
         visit.wrong_refused = wrong_amount_is_refused(world, intent).await?;
     }
-    let (order, heard) = match create(world, intent, visit).await {
+    let (order, reply) = match create(world, intent, visit).await {
         Err(error) if error.is(STOPPED) => {
             visit.end = End::Stopped;
             return Ok(());
@@ -56,7 +56,7 @@ async fn act(world: World<'_>, intent: &Intent, visit: &mut Visit) -> Result<(),
         made => made?,
     };
     visit.order_no = Some(order.order_no.clone());
-    visit.create = Some(heard.took);
+    visit.create = Some(reply.took);
     if order.amount_fen != intent.amount_fen {
         return Err(ApiError::Strange(format!(
             "order {} is of another amount",
@@ -104,12 +104,12 @@ async fn arrive(
 async fn scan(world: World<'_>, intent: &Intent, visit: &mut Visit) -> Result<(), ApiError> {
     let key = format!("{}-{}-shown", world.run, intent.number);
     let owner = &world.tenant.merchants[intent.counter.merchant].owner;
-    let (shown, heard) = world
+    let (shown, reply) = world
         .service
         .collect_payment(owner, &key, intent.amount_fen)
         .await?;
     visit.order_no = Some(shown.order_no.clone());
-    visit.create = Some(heard.took);
+    visit.create = Some(reply.took);
     if shown.amount_fen != intent.amount_fen {
         return Err(ApiError::Strange(format!(
             "order {} is of another amount",
@@ -186,7 +186,7 @@ async fn create(
     world: World<'_>,
     intent: &Intent,
     visit: &mut Visit,
-) -> Result<(Payment, Heard), ApiError> {
+) -> Result<(Payment, Reply), ApiError> {
     let key = format!("{}-{}", world.run, intent.number);
     let (customer, code) = (&world.customers[intent.customer], &intent.counter.code);
     let send = || {
@@ -215,7 +215,7 @@ async fn follow(
 ) -> Result<End, ApiError> {
     let customer = &world.customers[intent.customer];
     let (mut look_again, mut ask_at) = (LOOK_AGAIN_MIN, ASK_AFTER);
-    let mut learnt = Learnt::Told;
+    let mut learnt = Learnt::Callback;
     loop {
         tokio::time::sleep(look_again).await;
         look_again = (look_again * 3 / 2).min(LOOK_AGAIN_MAX);

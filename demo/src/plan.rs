@@ -34,12 +34,12 @@ pub(super) enum Behaviour {
     Pay,
     /// Looks at the pay sheet and walks away; the order can still be paid when the day ends.
     WalkAway,
-    /// The same first thing in the morning, with a minute to pay: the order expires while the day
-    /// goes on.
+    /// Looks at the pay sheet first thing in the morning and walks away, with a minute to pay: the
+    /// order expires while the day goes on.
     Forget,
     /// Taps on cancel.
     CloseOrder,
-    /// Taps on cancel, WeChat does not hear of it, and pays all the same.
+    /// Taps on cancel, of which WeChat does not learn, and pays all the same.
     PayLate,
     /// Scans what the merchant's screen shows.
     Scan,
@@ -88,7 +88,7 @@ pub(super) struct Size {
     pub(super) customers: usize,
 }
 
-/// The day's wishes in the order in which they come up.
+/// The day's payments in the order in which they come up.
 pub(super) fn plan(size: Size, counters: &[Counter]) -> Vec<Intent> {
     let mut rng = StdRng::seed_from_u64(size.seed);
     // One customer in fifty is a regular, and there is one at least. They run into the daily cap.

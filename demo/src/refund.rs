@@ -24,7 +24,7 @@ pub(super) async fn ask(world: World<'_>, intent: RefundIntent, visit: &Visit) -
     let amount_fen = intent.amount_fen(visit.amount_fen);
     let mut seen = RefundSeen {
         whole: intent.whole,
-        ..RefundSeen::wished(Some(intent.asker), amount_fen)
+        ..RefundSeen::planned(Some(intent.asker), amount_fen)
     };
     if let Err(error) = ask_and_decide(world, intent, visit, &mut seen).await {
         seen.failure = Some(error.to_string());
@@ -74,7 +74,7 @@ pub(super) async fn of_late_payment(
     customer: &Person,
     order_no: &str,
 ) -> RefundSeen {
-    let mut seen = RefundSeen::wished(None, 0);
+    let mut seen = RefundSeen::planned(None, 0);
     match world.service.refunds_of(customer, order_no).await {
         Ok(refunds) => match refunds.first() {
             Some(refund) => seen.note(refund),

@@ -16,7 +16,7 @@ pub(super) struct RefundSeen {
     /// The customer's bank did not take it, and an operator sent it elsewhere.
     pub(super) redirected: bool,
     /// WeChat's answer was not to be had or not verified, at least once.
-    pub(super) in_doubt: bool,
+    pub(super) unsure: bool,
     pub(super) state: String,
     pub(super) points_back: i64,
     /// Why the demo could not go on with it.
@@ -24,7 +24,7 @@ pub(super) struct RefundSeen {
 }
 
 impl RefundSeen {
-    pub(super) fn wished(asker: Option<Asker>, amount_fen: i64) -> Self {
+    pub(super) fn planned(asker: Option<Asker>, amount_fen: i64) -> Self {
         Self {
             refund_no: None,
             asker,
@@ -32,7 +32,7 @@ impl RefundSeen {
             amount_fen,
             agreed: None,
             redirected: false,
-            in_doubt: false,
+            unsure: false,
             state: String::new(),
             points_back: 0,
             failure: None,
@@ -43,7 +43,7 @@ impl RefundSeen {
         self.refund_no = Some(refund.number.clone());
         self.amount_fen = refund.amount_fen;
         self.points_back = refund.points_back;
-        self.in_doubt |= refund.was_in_doubt();
+        self.unsure |= refund.was_unsure();
         refund.state.clone_into(&mut self.state);
     }
 
@@ -71,7 +71,7 @@ mod tests {
     fn wechat_must_not_know_a_refund_that_was_rejected() {
         let in_state = |state: &str| RefundSeen {
             state: state.to_owned(),
-            ..RefundSeen::wished(Some(Asker::Merchant), 100)
+            ..RefundSeen::planned(Some(Asker::Merchant), 100)
         };
         assert_eq!(in_state("rejected").wechat_status(), None);
         assert_eq!(in_state("failed").wechat_status(), None);
@@ -88,11 +88,11 @@ mod tests {
             );
             serde_json::from_str(&json).unwrap()
         };
-        let mut seen = RefundSeen::wished(Some(Asker::Operator), 5);
+        let mut seen = RefundSeen::planned(Some(Asker::Operator), 5);
         seen.note(&refund(r#"[{"why":"asked"},{"why":null}]"#));
-        assert!(!seen.in_doubt);
+        assert!(!seen.unsure);
         seen.note(&refund(r#"[{"why":"no_answer"}]"#));
         seen.note(&refund("[]"));
-        assert!(seen.in_doubt);
+        assert!(seen.unsure);
     }
 }

@@ -14,7 +14,7 @@ use super::{
     wechat::{REFUNDS_LISTED, WechatRefund},
 };
 
-/// What is told of the money that went back.
+/// What the summary says of the money that went back.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct ReturnsReport {
     pub(super) kinds: Vec<KindReport>,
@@ -50,9 +50,7 @@ const KINDS: [(&str, IsOfKind); 9] = [
     ("  refused by a second person", |seen| {
         seen.agreed == Some(false)
     }),
-    ("  without a verified answer, at first", |seen| {
-        seen.in_doubt
-    }),
+    ("  without a verified answer, at first", |seen| seen.unsure),
     ("  abnormal, and sent elsewhere", |seen| seen.redirected),
 ];
 
@@ -174,7 +172,7 @@ mod tests {
             refund: None,
         };
         let seen = |(number, state, fen): (&str, &str, i64)| {
-            let mut seen = RefundSeen::wished(Some(Asker::Merchant), fen);
+            let mut seen = RefundSeen::planned(Some(Asker::Merchant), fen);
             (seen.refund_no, seen.state) = (Some(number.to_owned()), state.to_owned());
             seen
         };

@@ -158,13 +158,13 @@ impl Demo {
             payments: self.payments,
             customers: self.customers,
         };
-        let planned = plan(size, &world.tenant.counters);
-        let wished = planned.len();
-        let day = self.misbehave(world, planned).await?;
+        let intents = plan(size, &world.tenant.counters);
+        let planned = intents.len();
+        let day = self.misbehave(world, intents).await?;
         let closing = self.close(world, &opening, &day).await;
         let record = DayRecord {
             seed: self.seed,
-            wished,
+            planned,
             tenant: world.tenant,
             day: &day,
             logins: &logins,

@@ -14,7 +14,7 @@ use super::{
     answer::{
         CollectionCode, PageOf, Payment, Refund, RefundsOf, Session, Shown, Statistics, Totals,
     },
-    patience::{ApiError, Heard, Line, Repeated},
+    patience::{ApiError, Line, Repeated, Reply},
 };
 use zhangfang::{
     auth::{Principal, Tokens},
@@ -63,7 +63,7 @@ impl Person {
         }
     }
 
-    /// The same person on their own phone; none for operators.
+    /// The person as a customer, on their own phone; none for operators.
     pub(super) fn as_customer(&self) -> Option<Self> {
         match &self.way_in {
             WayIn::Wechat(code, _) => Some(Self::new(code.clone(), LoginAs::Customer)),
@@ -109,16 +109,16 @@ impl Service {
     // --- customers
 
     /// Logs the person in. The session's token is kept with the person.
-    pub(super) async fn log_in(&self, person: &Person) -> Result<(Session, Heard), ApiError> {
+    pub(super) async fn log_in(&self, person: &Person) -> Result<(Session, Reply), ApiError> {
         let WayIn::Wechat(code, audience) = &person.way_in else {
             return Err(ApiError::Strange("an operator does not log in".to_owned()));
         };
         let body = json!({ "tenant": TENANT, "code": code, "as": audience });
         let request = self.request(Method::POST, &["auth", "wechat", "login"]);
-        let heard = self.line.ask(request.json(&body)).await?;
-        let session: Session = heard.read()?;
+        let reply = self.line.ask(request.json(&body)).await?;
+        let session: Session = reply.read()?;
         person.keep(session.access_token.clone());
-        Ok((session, heard))
+        Ok((session, reply))
     }
 
     /// A token for whoever has none that is good.
@@ -140,12 +140,12 @@ impl Service {
         key: &str,
         code: &str,
         amount_fen: i64,
-    ) -> Result<(Payment, Heard), ApiError> {
+    ) -> Result<(Payment, Reply), ApiError> {
         let body = json!({ "code": code, "amount_fen": amount_fen });
         let request = self.request(Method::POST, &["customer", "payments"]);
         let request = request.header("idempotency-key", key).json(&body);
-        let heard = self.ask(customer, request).await?;
-        Ok((heard.read()?, heard))
+        let reply = self.ask(customer, request).await?;
+        Ok((reply.read()?, reply))
     }
 
     pub(super) async fn payment(
@@ -169,7 +169,7 @@ impl Service {
             .read()
     }
 
-    /// Gives the order up. It is paid all the same if WeChat says so.
+    /// Closes the order. It is paid all the same if WeChat says so.
     pub(super) async fn close(
         &self,
         customer: &Person,
@@ -273,19 +273,19 @@ impl Service {
         staff: &Person,
         key: &str,
         amount_fen: i64,
-    ) -> Result<(Shown, Heard), ApiError> {
+    ) -> Result<(Shown, Reply), ApiError> {
         let request = self.request(Method::POST, &["merchant", "payments"]);
         let request = request.header("idempotency-key", key);
         let request = request.json(&json!({ "amount_fen": amount_fen }));
-        let heard = self.ask(staff, request).await?;
-        Ok((heard.read()?, heard))
+        let reply = self.ask(staff, request).await?;
+        Ok((reply.read()?, reply))
     }
 
     /// What the process measures, in Prometheus's text format.
     pub(super) async fn metrics(&self) -> Result<String, ApiError> {
         let url = with_path(&self.base, &["metrics"]);
-        let heard = self.line.ask(self.line.http.get(url)).await?;
-        Ok(String::from_utf8_lossy(&heard.body).into_owned())
+        let reply = self.line.ask(self.line.http.get(url)).await?;
+        Ok(String::from_utf8_lossy(&reply.body).into_owned())
     }
 
     // --- how
@@ -314,7 +314,7 @@ impl Service {
         &self,
         person: &Person,
         request: RequestBuilder,
-    ) -> Result<Heard, ApiError> {
+    ) -> Result<Reply, ApiError> {
         let again = request.try_clone();
         let token = person.token();
         match self.line.ask(request.bearer_auth(token.expose())).await {
@@ -327,7 +327,7 @@ impl Service {
                     .ask(request.bearer_auth(person.token().expose()))
                     .await
             }
-            heard => heard,
+            reply => reply,
         }
     }
 }

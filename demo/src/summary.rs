@@ -26,7 +26,7 @@ use super::{
     wechat::WechatStats,
 };
 
-/// Everything that is told, as an object and as tables.
+/// Everything that is shown, as an object and as tables.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     pub(super) seed: u64,
@@ -50,7 +50,7 @@ pub(super) struct Summary {
 
 #[derive(Debug, Default, Serialize)]
 pub(super) struct OrdersReport {
-    pub(super) wished: usize,
+    pub(super) planned: usize,
     pub(super) done: usize,
     pub(super) paid: usize,
     /// Of these, paid because the app asked before a callback came.
@@ -191,7 +191,7 @@ fn callbacks(record: &DayRecord<'_>) -> CallbacksReport {
 
 fn orders(record: &DayRecord<'_>) -> OrdersReport {
     let mut report = OrdersReport {
-        wished: record.wished,
+        planned: record.planned,
         done: record.day.visits.len(),
         ..OrdersReport::default()
     };
@@ -204,7 +204,7 @@ fn orders(record: &DayRecord<'_>) -> OrdersReport {
                 report.paid += 1;
                 report.scanned += usize::from(visit.behaviour == Behaviour::Scan);
                 match learnt {
-                    Learnt::Told => {}
+                    Learnt::Callback => {}
                     Learnt::AppAsked => report.paid_by_question += 1,
                     Learnt::AskedItself => report.found_by_service += 1,
                 }

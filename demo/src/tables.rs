@@ -81,10 +81,10 @@ fn orders(orders: &OrdersReport) -> String {
         table.add_row([state.clone(), count(&orders.left), count(&orders.states)]);
     }
     let mut text = format!(
-        "{table}\n{} of {} wishes; {} orders were paid because the app asked before a callback came, {} because the service asked by itself; \
+        "{table}\n{} of {} payments planned; {} orders were paid because the app asked before a callback came, {} because the service asked by itself; \
          {} were shown by a merchant and scanned, {} paid after they had been closed; {} were stopped by risk",
         orders.done,
-        orders.wished,
+        orders.planned,
         orders.paid_by_question,
         orders.found_by_service,
         orders.scanned,

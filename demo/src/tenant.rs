@@ -159,7 +159,7 @@ pub(super) async fn prepare(
 }
 
 /// One point per yuan, at most 2,000 a day, good for a year: put in force instead of the rule that
-/// a new tenant begins with. Later changes are somebody's wish and stay.
+/// a new tenant begins with. Later changes are deliberate and stay.
 async fn rule(service: &Service, admin: &Person) -> Result<PointsRule, ApiError> {
     let rule = service.rule(admin).await?;
     if rule.version > 1 {

@@ -1,4 +1,4 @@
-//! A wish to pay, and all that the demo saw of it.
+//! A planned payment, and all that the demo saw of it.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Learnt {
     /// Nobody had to do anything.
-    Told,
+    Callback,
     /// The app had it ask WeChat.
     AppAsked,
     /// It asked WeChat by itself, since no callback had come.
     AskedItself,
 }
 
-/// What became of a wish.
+/// What became of a planned payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum End {
     /// Paid, and the service says so.
@@ -28,19 +28,19 @@ pub(super) enum End {
     PaidUnseen(String),
     /// Paid after it had been closed, and the service says so.
     PaidLate,
-    /// Made and left unpaid, as wished.
+    /// Made and left unpaid, as planned.
     Abandoned,
-    /// Made and left unpaid, as wished, and its time to pay is over.
+    /// Made and left unpaid, as planned, and its time to pay is over.
     Expired,
     /// Closed by the customer.
     ClosedByCustomer,
     /// Not begun: risk stopped it.
     Stopped,
-    /// Not as wished, for this reason.
+    /// Not as planned, for this reason.
     Failed(String),
 }
 
-/// A wish and all that was seen of it.
+/// A planned payment and all that was seen of it.
 #[derive(Debug)]
 pub(super) struct Visit {
     pub(super) number: usize,

@@ -227,15 +227,15 @@ impl Wechat {
         url
     }
 
-    /// The customer presses the button on WeChat's pay sheet. Pressing it again tells that the
-    /// order is paid, but no longer its fate.
+    /// The customer presses the button on WeChat's pay sheet. Pressing it again says that the order
+    /// is paid, but no longer its fate.
     pub(super) async fn pay(&self, prepay_id: &str) -> Result<Option<Fate>, ApiError> {
         let request = self.line.http.post(with_path(&self.base, &["sim", "pay"]));
         self.press(request.json(&json!({ "prepay_id": prepay_id })))
             .await
     }
 
-    /// The same, with exactly these faults of its callbacks.
+    /// The customer pays, with exactly these faults of the callbacks.
     pub(super) async fn pay_with(
         &self,
         prepay_id: &str,
@@ -246,7 +246,7 @@ impl Wechat {
             .await
     }
 
-    /// The same with nothing wrong, and a coupon over so many fen that its giver has paid for.
+    /// The customer pays without faults, with a coupon over so many fen that its giver has paid for.
     pub(super) async fn pay_with_coupon(
         &self,
         prepay_id: &str,
@@ -258,7 +258,7 @@ impl Wechat {
             .await
     }
 
-    /// Somebody refunds this order on the merchant platform, and the service is not told.
+    /// Somebody refunds this order on the merchant platform, and the service gets no callback.
     pub(super) async fn refund_elsewhere(
         &self,
         order_no: &str,
@@ -302,7 +302,7 @@ impl Wechat {
 
     async fn press(&self, request: RequestBuilder) -> Result<Option<Fate>, ApiError> {
         match self.line.ask(request).await {
-            Ok(heard) => heard.read().map(Some),
+            Ok(reply) => reply.read().map(Some),
             Err(error) if error.is("ORDERPAID") => Ok(None),
             Err(error) => Err(error),
         }
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_demo_has_left_is_not_taken_for_somebodys_wish() {
+    fn what_a_killed_demo_has_left_is_not_taken_for_the_settings() {
         assert!(FaultLevel::is_ours(&FaultLevel::Some.switches()));
         assert!(!FaultLevel::is_ours(&Faults {
             lost: PerMille::ALWAYS,
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fate_tells_how_many_callbacks_will_be_acknowledged() {
+    fn the_number_of_acknowledged_callbacks_follows_from_the_fate() {
         let fate = |faults: &[&str]| Fate {
             faults: faults.iter().map(|&fault| fault.to_owned()).collect(),
         };

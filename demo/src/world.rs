@@ -25,7 +25,7 @@ pub(super) struct World<'a> {
 }
 
 impl World<'_> {
-    /// For what happens before anything is paid: ended there, there is nothing to tell.
+    /// For what happens before anything is paid: ended there, there is nothing to report.
     pub(super) fn go_on(&self) -> Result<(), ApiError> {
         if self.ending.is_cancelled() {
             return Err(ApiError::Up("ended before the first payment".to_owned()));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-use super::test_merchant::{Merchant, SUB_MCHID, Told};
+use super::test_merchant::{Answer, Merchant, SUB_MCHID};
 use super::*;
 
 const NOON: OffsetDateTime = datetime!(2026-11-21 12:00:00 +8);
@@ -32,16 +32,16 @@ async fn start() -> Merchant {
     .await
 }
 
-async fn fetch(merchant: &Merchant, url: &str) -> Told {
+async fn fetch(merchant: &Merchant, url: &str) -> Answer {
     let target = &url[url.find("/v3/").unwrap()..];
     merchant.call(Method::GET, target, "", None).await
 }
 
 /// The lines of a bill, without the byte order mark.
 async fn bill(merchant: &Merchant, target: &str) -> Vec<String> {
-    let (status, told) = merchant.get(target).await;
-    assert_eq!(status, StatusCode::OK, "{told}");
-    let url = told["download_url"].as_str().unwrap();
+    let (status, answer) = merchant.get(target).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let url = answer["download_url"].as_str().unwrap();
     assert!(url.starts_with(merchant.simulator.base_url().as_str()));
     let file = fetch(merchant, url).await;
     assert_eq!(file.status, StatusCode::OK);
@@ -56,7 +56,7 @@ async fn bill(merchant: &Merchant, target: &str) -> Vec<String> {
     }
     let hash = hex::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &plain));
     assert_eq!(
-        (&told["hash_type"], &told["hash_value"]),
+        (&answer["hash_type"], &answer["hash_value"]),
         (&json!("SHA1"), &json!(hash))
     );
     let text = String::from_utf8(plain).unwrap();
@@ -65,8 +65,8 @@ async fn bill(merchant: &Merchant, target: &str) -> Vec<String> {
 }
 
 async fn refusal(merchant: &Merchant, target: &str) -> (u16, Value) {
-    let (status, told) = merchant.get(target).await;
-    (status.as_u16(), told["code"].clone())
+    let (status, answer) = merchant.get(target).await;
+    (status.as_u16(), answer["code"].clone())
 }
 
 async fn refund(merchant: &Merchant, order: &str, number: &str, fen: i64, total_fen: i64) {
@@ -74,8 +74,8 @@ async fn refund(merchant: &Merchant, order: &str, number: &str, fen: i64, total_
         "sub_mchid": SUB_MCHID, "out_trade_no": order, "out_refund_no": number,
         "amount": {"refund": fen, "total": total_fen, "currency": "CNY"},
     });
-    let (status, told) = merchant.post("/v3/refund/domestic/refunds", &body).await;
-    assert_eq!(status, StatusCode::OK, "{told}");
+    let (status, answer) = merchant.post("/v3/refund/domestic/refunds", &body).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
 }
 
 async fn until_refunded(merchant: &Merchant, number: &str) {
@@ -160,9 +160,9 @@ async fn an_address_works_five_minutes_and_only_signed() {
         assert_eq!(fetch(&merchant, url).await.status, StatusCode::OK);
     }
     merchant.turn(1);
-    let told = fetch(&merchant, url).await;
-    assert_eq!(told.json()["code"], "INVALID_REQUEST");
-    assert!(told.is_signed_by(KeyKind::Certificate));
+    let answer = fetch(&merchant, url).await;
+    assert_eq!(answer.json()["code"], "INVALID_REQUEST");
+    assert!(answer.is_signed_by(KeyKind::Certificate));
 
     merchant.simulator.set_bills(BillSettings {
         url_seconds: 30,
@@ -170,8 +170,8 @@ async fn an_address_works_five_minutes_and_only_signed() {
     });
     let url = merchant.get(day).await.1["download_url"].clone();
     merchant.turn(30);
-    let told = fetch(&merchant, url.as_str().unwrap()).await;
-    assert_eq!(told.status, StatusCode::BAD_REQUEST);
+    let answer = fetch(&merchant, url.as_str().unwrap()).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
@@ -324,10 +324,10 @@ async fn the_fund_flow_is_the_merchants_own_account() {
         "sub_mchid": SUB_MCHID, "appid": merchant.keys.app_id(), "type": "MERCHANT_ID", "account": own,
         "name": name, "relation_type": "SERVICE_PROVIDER",
     });
-    let (status, told) = merchant
+    let (status, answer) = merchant
         .post("/v3/profitsharing/receivers/add", &receiver)
         .await;
-    assert_eq!(status, StatusCode::OK, "{told}");
+    assert_eq!(status, StatusCode::OK, "{answer}");
     merchant.turn(60);
     let share = json!({
         "sub_mchid": SUB_MCHID, "transaction_id": id, "out_order_no": "S-1", "unfreeze_unsplit": true,
@@ -335,8 +335,8 @@ async fn the_fund_flow_is_the_merchants_own_account() {
             "type": "MERCHANT_ID", "account": own, "amount": 150, "description": "服务费",
         }],
     });
-    let (status, told) = merchant.post("/v3/profitsharing/orders", &share).await;
-    assert_eq!(status, StatusCode::OK, "{told}");
+    let (status, answer) = merchant.post("/v3/profitsharing/orders", &share).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
     merchant.turn(30);
     // And a payment of its own, of which a part goes back.
     merchant.paid_directly("ORDER-3", 1_000, json!({})).await;
@@ -344,8 +344,8 @@ async fn the_fund_flow_is_the_merchants_own_account() {
         "out_trade_no": "ORDER-3", "out_refund_no": "R-1", "reason": "凉了",
         "amount": {"refund": 400, "total": 1_000, "currency": "CNY"},
     });
-    let (status, told) = merchant.post("/v3/refund/domestic/refunds", &body).await;
-    assert_eq!(status, StatusCode::OK, "{told}");
+    let (status, answer) = merchant.post("/v3/refund/domestic/refunds", &body).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
     merchant.turn(24 * HOUR);
 
     let lines = bill(

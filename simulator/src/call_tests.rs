@@ -49,9 +49,9 @@ async fn a_native_order_is_paid_by_whoever_scans_the_newest_code() {
     assert_eq!(merchant.refused(native, &body).await, "400 PARAM_ERROR");
     merge(&mut body, json!({"payer": null}));
     let code = async || {
-        let (status, told) = merchant.post(native, &body).await;
-        assert_eq!(status, StatusCode::OK, "{told}");
-        told["code_url"].as_str().unwrap().to_owned()
+        let (status, reply) = merchant.post(native, &body).await;
+        assert_eq!(status, StatusCode::OK, "{reply}");
+        reply["code_url"].as_str().unwrap().to_owned()
     };
     let (first, second) = (code().await, code().await);
     assert!(first.starts_with("weixin://wxpay/bizpayurl?pr="));
@@ -63,25 +63,25 @@ async fn a_native_order_is_paid_by_whoever_scans_the_newest_code() {
         .pay_native(&second, "oScanner-1", Payment::silent())
         .await;
     let paid = paid.unwrap();
-    let (_, told) = merchant.get(&query(&merchant, "ORDER-1")).await;
-    assert_eq!(told["trade_type"], "NATIVE");
-    assert_eq!(told["payer"]["sp_openid"], "oScanner-1");
-    assert_eq!(told["transaction_id"], paid.transaction_id.as_str());
+    let (_, reply) = merchant.get(&query(&merchant, "ORDER-1")).await;
+    assert_eq!(reply["trade_type"], "NATIVE");
+    assert_eq!(reply["payer"]["sp_openid"], "oScanner-1");
+    assert_eq!(reply["transaction_id"], paid.transaction_id.as_str());
 
-    assert!(told["payer"].get("sub_openid").is_none());
+    assert!(reply["payer"].get("sub_openid").is_none());
     // Under the sub-merchant's own app the same person has another openid.
     merge(
         &mut body,
         json!({"out_trade_no": "ORDER-3", "sub_appid": "wx8888888888888888"}),
     );
-    let (_, told) = merchant.post(native, &body).await;
-    let third = told["code_url"].as_str().unwrap();
+    let (_, reply) = merchant.post(native, &body).await;
+    let third = reply["code_url"].as_str().unwrap();
     let paid = simulator
         .pay_native(third, "oScanner-1", Payment::silent())
         .await;
     assert!(paid.is_ok());
-    let (_, told) = merchant.get(&query(&merchant, "ORDER-3")).await;
-    let sub_openid = told["payer"]["sub_openid"].as_str().unwrap();
+    let (_, reply) = merchant.get(&query(&merchant, "ORDER-3")).await;
+    let sub_openid = reply["payer"]["sub_openid"].as_str().unwrap();
     assert!(sub_openid.starts_with('o') && sub_openid != "oScanner-1");
 
     // Direct mode, with everything around it.
@@ -89,8 +89,8 @@ async fn a_native_order_is_paid_by_whoever_scans_the_newest_code() {
         "appid": merchant.keys.app_id(), "mchid": merchant.keys.sp_mchid(), "description": "x",
         "out_trade_no": "ORDER-2", "notify_url": "http://127.0.0.1:1/n", "amount": {"total": 5},
     });
-    let (_, told) = merchant.post("/v3/pay/transactions/native", &direct).await;
-    let code = told["code_url"].as_str().unwrap();
+    let (_, reply) = merchant.post("/v3/pay/transactions/native", &direct).await;
+    let code = reply["code_url"].as_str().unwrap();
     let paid = simulator
         .pay_native(code, "oScanner-2", Payment::silent())
         .await
@@ -100,9 +100,9 @@ async fn a_native_order_is_paid_by_whoever_scans_the_newest_code() {
         "/v3/pay/transactions/id/{}?mchid={mchid}",
         paid.transaction_id
     );
-    let (_, told) = merchant.get(&by_id).await;
-    assert_eq!(told["payer"]["openid"], "oScanner-2");
-    assert!(told["mchid"].is_string() && told.get("sp_mchid").is_none());
+    let (_, reply) = merchant.get(&by_id).await;
+    assert_eq!(reply["payer"]["openid"], "oScanner-2");
+    assert!(reply["mchid"].is_string() && reply.get("sp_mchid").is_none());
 }
 
 #[tokio::test]
@@ -114,9 +114,9 @@ async fn closing_loses_the_race_against_the_password_and_against_paying() {
         assert_eq!(merchant.post(PREPAY, &body).await.0, StatusCode::OK);
     }
     simulator.set_paying("ORDER-1", true).unwrap();
-    let (status, told) = close(&merchant, "ORDER-1").await;
+    let (status, reply) = close(&merchant, "ORDER-1").await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(told["code"], "FREQUENCY_LIMITED");
+    assert_eq!(reply["code"], "FREQUENCY_LIMITED");
     simulator.pay("ORDER-1", Payment::silent()).await.unwrap();
     assert_eq!(close(&merchant, "ORDER-1").await.1["code"], "ORDERPAID");
 
@@ -130,8 +130,8 @@ async fn closing_loses_the_race_against_the_password_and_against_paying() {
     for _ in 0..2 {
         assert_eq!(close(&merchant, "ORDER-2").await.0, StatusCode::NO_CONTENT);
     }
-    let (_, told) = merchant.get(&query(&merchant, "ORDER-2")).await;
-    assert_eq!(told["trade_state"], "CLOSED");
+    let (_, reply) = merchant.get(&query(&merchant, "ORDER-2")).await;
+    assert_eq!(reply["trade_state"], "CLOSED");
 }
 
 #[tokio::test]
@@ -146,8 +146,8 @@ async fn an_order_past_its_time_cannot_be_paid_and_stays_unpaid_until_closed() {
     merchant.turn(300);
     let paid = merchant.simulator.pay("ORDER-1", Payment::silent()).await;
     assert_eq!(paid, Err(PayError::Expired));
-    let (_, told) = merchant.get(&query(&merchant, "ORDER-1")).await;
-    assert_eq!(told["trade_state"], "NOTPAY");
+    let (_, reply) = merchant.get(&query(&merchant, "ORDER-1")).await;
+    assert_eq!(reply["trade_state"], "NOTPAY");
     assert_eq!(close(&merchant, "ORDER-1").await.0, StatusCode::NO_CONTENT);
 }
 
@@ -170,42 +170,42 @@ async fn faults_strike_as_forced_and_what_is_committed_is_committed() {
     let strike = async |number: &str, fault| {
         simulator.force_call(Endpoint::Prepay, number, fault);
         let body = order(&merchant, number).to_string();
-        let told = merchant
+        let reply = merchant
             .call(Method::POST, PREPAY, &body, Some(&serial))
             .await;
-        let signed = told.is_signed_by(KeyKind::PublicKey);
-        let code = told.json()["code"].as_str().unwrap_or_default().to_owned();
-        (told.status.as_u16(), signed, code)
+        let signed = reply.is_signed_by(KeyKind::PublicKey);
+        let code = reply.json()["code"].as_str().unwrap_or_default().to_owned();
+        (reply.status.as_u16(), signed, code)
     };
-    let told = |status, signed, code: &str| (status, signed, code.to_owned());
+    let reply = |status, signed, code: &str| (status, signed, code.to_owned());
     let cases = [
-        (CallFault::Slow, told(200, true, ""), 1),
-        (CallFault::BadGateway, told(502, false, ""), 0),
-        (CallFault::SystemError, told(500, true, "SYSTEM_ERROR"), 0),
+        (CallFault::Slow, reply(200, true, ""), 1),
+        (CallFault::BadGateway, reply(502, false, ""), 0),
+        (CallFault::SystemError, reply(500, true, "SYSTEM_ERROR"), 0),
         (
             CallFault::RateLimited,
-            told(429, true, "RATELIMIT_EXCEEDED"),
+            reply(429, true, "RATELIMIT_EXCEEDED"),
             0,
         ),
         (
             CallFault::RateLimitedUnsigned,
-            told(429, false, "RATELIMIT_EXCEEDED"),
+            reply(429, false, "RATELIMIT_EXCEEDED"),
             0,
         ),
-        (CallFault::CommitThenTimeout, told(502, false, ""), 1),
+        (CallFault::CommitThenTimeout, reply(502, false, ""), 1),
         (
             CallFault::CommitThenRateLimited,
-            told(429, true, "FREQUENCY_LIMITED"),
+            reply(429, true, "FREQUENCY_LIMITED"),
             1,
         ),
         (
             CallFault::CommitThenSystemError,
-            told(500, true, "SYSTEM_ERROR"),
+            reply(500, true, "SYSTEM_ERROR"),
             1,
         ),
-        (CallFault::WrongSignature, told(200, false, ""), 1),
-        (CallFault::Probe, told(200, false, ""), 1),
-        (CallFault::Unsigned, told(200, false, ""), 1),
+        (CallFault::WrongSignature, reply(200, false, ""), 1),
+        (CallFault::Probe, reply(200, false, ""), 1),
+        (CallFault::Unsigned, reply(200, false, ""), 1),
     ];
     simulator.set_faults(Faults {
         calls: [(
@@ -225,8 +225,8 @@ async fn faults_strike_as_forced_and_what_is_committed_is_committed() {
         assert_eq!(strike(&number, fault).await, expected, "{fault:?}");
         assert_eq!(simulator.orders_kept() - before, made, "{fault:?}");
         // Once only: the same call again goes well.
-        let (status, told) = merchant.post(PREPAY, &order(&merchant, &number)).await;
-        assert_eq!(status, StatusCode::OK, "{told}");
+        let (status, reply) = merchant.post(PREPAY, &order(&merchant, &number)).await;
+        assert_eq!(status, StatusCode::OK, "{reply}");
     }
     assert_eq!(simulator.stats().call_faults, 11);
 }
@@ -262,14 +262,14 @@ async fn queries_go_wrong_too() {
             .force_call(Endpoint::Query, "ORDER-1", fault);
     };
     force(CallFault::NotFound);
-    let (status, told) = merchant.get(&target).await;
+    let (status, reply) = merchant.get(&target).await;
     assert_eq!(
-        (status, &told["code"]),
+        (status, &reply["code"]),
         (StatusCode::NOT_FOUND, &json!("ORDER_NOT_EXIST"))
     );
     force(CallFault::Probe);
-    let told = merchant.call(Method::GET, &target, "", None).await;
-    let signature = told.headers["wechatpay-signature"].to_str().unwrap();
+    let reply = merchant.call(Method::GET, &target, "", None).await;
+    let signature = reply.headers["wechatpay-signature"].to_str().unwrap();
     assert!(signature.starts_with("WECHATPAY/SIGNTEST/"));
     force(CallFault::BadGateway);
     assert_eq!(merchant.get(&target).await.0, StatusCode::BAD_GATEWAY);
@@ -287,7 +287,7 @@ async fn too_many_failing_refunds_are_held_off_while_limits_are_on() {
     // At once, so that some second holds more than six of them however slow the machine is.
     let calls = (0..60).map(|_| merchant.refused(REFUNDS, &body));
     let codes = futures_util::future::join_all(calls).await;
-    let count = |code: &str| codes.iter().filter(|told| *told == code).count();
+    let count = |code: &str| codes.iter().filter(|reply| *reply == code).count();
     assert!(count("400 PARAM_ERROR") >= 6, "{codes:?}");
     assert!(count("429 RATELIMIT_EXCEEDED") > 0, "{codes:?}");
     let limited = u64::try_from(count("429 RATELIMIT_EXCEEDED")).unwrap();
@@ -310,10 +310,10 @@ async fn everything_can_be_pulled_over_http_too() {
     };
     let mut body = order(&merchant, "ORDER-1");
     merge(&mut body, json!({"payer": null}));
-    let (_, told) = merchant
+    let (_, reply) = merchant
         .post("/v3/pay/partner/transactions/native", &body)
         .await;
-    let code = told["code_url"].as_str().unwrap();
+    let code = reply["code_url"].as_str().unwrap();
     let password = |entering| json!({"out_trade_no": "ORDER-1", "entering": entering});
     assert_eq!(
         sim(Method::POST, "/sim/password", password(true)).await.0,
@@ -328,8 +328,8 @@ async fn everything_can_be_pulled_over_http_too() {
     let page = http.get(sheet).send().await.unwrap().text().await.unwrap();
     assert!(page.contains("¥12.80"), "{page}");
     let scan = json!({"code_url": code, "openid": "oUser-1", "faults": ["lost"]});
-    let (status, told) = sim(Method::POST, "/sim/scan", scan.clone()).await;
-    assert_eq!((status, &told["out_trade_no"]), (200, &json!("ORDER-1")));
+    let (status, reply) = sim(Method::POST, "/sim/scan", scan.clone()).await;
+    assert_eq!((status, &reply["out_trade_no"]), (200, &json!("ORDER-1")));
     assert_eq!(sim(Method::POST, "/sim/scan", scan).await.0, 409);
 
     let balance = format!("/sim/balances/{SUB_MCHID}");
@@ -353,8 +353,8 @@ async fn everything_can_be_pulled_over_http_too() {
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(merchant.post(REFUNDS, &refund).await.0, StatusCode::OK);
     let settle = "/sim/refunds/R-1/settle";
-    let (status, told) = sim(Method::POST, settle, json!({"fate": "success"})).await;
-    assert_eq!((status, &told["status"]), (200, &json!("SUCCESS")));
+    let (status, reply) = sim(Method::POST, settle, json!({"fate": "success"})).await;
+    assert_eq!((status, &reply["status"]), (200, &json!("SUCCESS")));
     let again = sim(Method::POST, settle, json!({"fate": "closed"})).await;
     assert_eq!(again.0, 409);
     let list = sim(Method::GET, "/sim/refunds", Value::Null).await.1;

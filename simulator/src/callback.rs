@@ -116,7 +116,7 @@ impl CallbackFactory {
         self.build(&self.envelope(kind, true), &content, Some(fault))
     }
 
-    /// A genuine callback that tells how a refund ended.
+    /// A genuine callback of the end of a refund.
     pub fn refund(&self, refund: &Refund, kind: KeyKind) -> SignedCallback {
         let content = CallbackContent::Refund(refund.clone());
         self.build(&self.envelope(kind, true), &content, None)
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn each_alteration_spoils_what_it_says_and_nothing_else() {
+    fn each_fault_spoils_what_it_says_and_nothing_else() {
         let factory = factory();
         let notice = factory.notice(
             "ORDER-1",

@@ -37,7 +37,7 @@ pub(super) struct KeyChange {
     callback_public_key: Option<PerMille>,
 }
 
-/// `GET /sim/keys`: the names of the keys in force and the shares. No key is told.
+/// `GET /sim/keys`: the names of the keys in force and the shares. No key is shown.
 pub(super) async fn keys(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(keys_view(&shared))
 }

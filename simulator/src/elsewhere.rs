@@ -2,8 +2,8 @@
 //! program with the same keys. It refunds and shares payments of ours under numbers of its own.
 //!
 //! What it does is what anybody's request does: the same rules, the same money, the same ends. It
-//! is told of to the address that it names, as WeChat does; a merchant that set an address on the
-//! system may well have named this one. Without an address nobody is told, and only asking tells.
+//! is sent to the address that it names, as WeChat does; a merchant that set an address on the
+//! system may well have named this one. Without an address there is no callback, and only a query says so.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ use super::resend::CallbackJob;
 use super::sharing::share::share_elsewhere;
 use super::state::Shared;
 
-/// A refund that another system makes. `notify_url` is where its end is told to.
+/// A refund that another system makes. `notify_url` is where its callback goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefundElsewhere {
@@ -38,7 +38,7 @@ pub struct RefundElsewhere {
     pub refund_fen: Option<i64>,
     /// The other system's number; `None` is one like those of the merchant platform, all digits.
     pub out_refund_no: Option<String>,
-    /// Where its end is told to; `None`: nobody is told.
+    /// Where its callback goes; `None`: there is none.
     pub notify_url: Option<String>,
     /// How it ends; `None`: as the switches say.
     pub fate: Option<RefundFate>,
@@ -46,7 +46,7 @@ pub struct RefundElsewhere {
     pub faults: Option<Vec<Fault>>,
 }
 
-/// A share that another system makes. `notify_url` is where the receiver's side is told.
+/// A share that another system makes. `notify_url` is where the receiver's callback goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShareElsewhere {
@@ -61,7 +61,7 @@ pub struct ShareElsewhere {
     pub unfreeze_unsplit: bool,
     /// The other system's number; `None` is one of digits.
     pub out_order_no: Option<String>,
-    /// Where the movement is told to; `None`: nobody is told.
+    /// Where the callback goes; `None`: there is none.
     pub notify_url: Option<String>,
 }
 

@@ -23,7 +23,7 @@ async fn pull(merchant: &Merchant, lever: &str, body: Value) -> (StatusCode, Val
 #[tokio::test]
 async fn a_refund_of_another_system_is_a_refund_like_ours_under_its_own_number() {
     let merchant = start().await;
-    let (told, url) = receiver().await;
+    let (reply, url) = receiver().await;
     merchant.paid("ORDER-1", 1_000, json!({})).await;
     let lever = "/sim/elsewhere/refunds";
     let (status, answer) = pull(
@@ -41,10 +41,10 @@ async fn a_refund_of_another_system_is_a_refund_like_ours_under_its_own_number()
         .settle_refund_now(number, RefundFate::Success);
     assert_eq!(done.unwrap().refund_fen, 300);
     merchant.simulator.idle().await;
-    let told: Vec<Value> = told.verdicts.lock().unwrap().drain(..).flatten().collect();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0]["out_refund_no"], number);
-    assert_eq!(told[0]["refund_status"], "SUCCESS");
+    let reply: Vec<Value> = reply.verdicts.lock().unwrap().drain(..).flatten().collect();
+    assert_eq!(reply.len(), 1, "{reply:?}");
+    assert_eq!(reply[0]["out_refund_no"], number);
+    assert_eq!(reply[0]["refund_status"], "SUCCESS");
     let sp_mchid = merchant.keys.sp_mchid();
     let order = format!(
         "/v3/pay/partner/transactions/out-trade-no/ORDER-1?sp_mchid={sp_mchid}&sub_mchid={SUB_MCHID}"
@@ -76,9 +76,9 @@ async fn a_refund_of_another_system_is_a_refund_like_ours_under_its_own_number()
 }
 
 #[tokio::test]
-async fn a_share_of_another_system_takes_from_what_is_left_and_tells_the_receiver() {
+async fn a_share_of_another_system_takes_from_what_is_left_and_notifies_the_receiver() {
     let merchant = start().await;
-    let (told, url) = receiver().await;
+    let (reply, url) = receiver().await;
     let id = frozen(&merchant, "ORDER-1", 10_000).await;
     let share = json!({"out_trade_no": "ORDER-1", "account": "1900000888", "amount_fen": 994,
         "notify_url": url});
@@ -90,10 +90,10 @@ async fn a_share_of_another_system_takes_from_what_is_left_and_tells_the_receive
     assert_eq!(answer["state"], "PROCESSING");
     assert_eq!(unsplit_fen(&merchant, &id).await, 10_000 - 60 - 994);
     merchant.simulator.idle().await;
-    let told: Vec<Value> = told.verdicts.lock().unwrap().drain(..).flatten().collect();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0]["event_type"], "TRANSACTION.SUCCESS");
-    assert_eq!(told[0]["original_type"], "profitsharing");
-    assert_eq!(told[0]["receiver"]["amount"], 994);
-    assert_eq!(told[0]["out_order_no"], answer["out_order_no"]);
+    let reply: Vec<Value> = reply.verdicts.lock().unwrap().drain(..).flatten().collect();
+    assert_eq!(reply.len(), 1, "{reply:?}");
+    assert_eq!(reply[0]["event_type"], "TRANSACTION.SUCCESS");
+    assert_eq!(reply[0]["original_type"], "profitsharing");
+    assert_eq!(reply[0]["receiver"]["amount"], 994);
+    assert_eq!(reply[0]["out_order_no"], answer["out_order_no"]);
 }

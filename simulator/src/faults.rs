@@ -23,7 +23,7 @@ pub enum Fault {
     Late,
     /// Held back until the callback of a later payment has been sent.
     OutOfOrder,
-    /// Never sent: only a query tells. Overrules every other fault.
+    /// Never sent: only a query says so. Overrules every other fault.
     Lost,
     /// First a truly signed callback of another amount, then the genuine one.
     WrongAmount,

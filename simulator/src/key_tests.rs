@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use time::macros::datetime;
 
 use super::apiv3::Apiv3Cipher;
-use super::test_merchant::{Merchant, Told};
+use super::test_merchant::{Answer, Merchant};
 use super::*;
 
 const CERTIFICATES: &str = "/v3/certificates";
@@ -17,14 +17,14 @@ async fn start() -> Merchant {
     Merchant::start(at, SimulatorSettings::default()).await
 }
 
-async fn certificates(merchant: &Merchant, serial: Option<&str>) -> Told {
-    let told = merchant.call(Method::GET, CERTIFICATES, "", serial).await;
-    assert_eq!(told.status, StatusCode::OK);
-    told
+async fn certificates(merchant: &Merchant, serial: Option<&str>) -> Answer {
+    let reply = merchant.call(Method::GET, CERTIFICATES, "", serial).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    reply
 }
 
-fn listed(told: &Told) -> Vec<Value> {
-    told.json()["data"].as_array().unwrap().clone()
+fn listed(reply: &Answer) -> Vec<Value> {
+    reply.json()["data"].as_array().unwrap().clone()
 }
 
 #[tokio::test]
@@ -34,10 +34,10 @@ async fn a_second_certificate_is_listed_and_signs_its_share() {
     assert_eq!(listed(&certificates(&merchant, None).await).len(), 1);
     let serial = merchant.simulator.rotate_certificate();
     assert_eq!(serial, merchant.simulator.rotate_certificate());
-    let told = certificates(&merchant, None).await;
+    let reply = certificates(&merchant, None).await;
     // Listed first, used later.
-    assert!(told.is_signed_by(KeyKind::Certificate));
-    let both = listed(&told);
+    assert!(reply.is_signed_by(KeyKind::Certificate));
+    let both = listed(&reply);
     assert_eq!(both.len(), 2);
     assert_eq!(both[1]["serial_no"], serial.as_str());
     for (entry, kind) in both
@@ -56,18 +56,18 @@ async fn a_second_certificate_is_listed_and_signs_its_share() {
         );
     }
     // Who names a certificate knows it; who names the public key has no part in it.
-    let told = certificates(&merchant, Some(&serial)).await;
-    assert!(told.is_signed_by(KeyKind::NextCertificate));
+    let reply = certificates(&merchant, Some(&serial)).await;
+    assert!(reply.is_signed_by(KeyKind::NextCertificate));
     merchant.simulator.set_key_shares(KeyShares {
         next_certificate: PerMille::ALWAYS,
         ..KeyShares::default()
     });
     let old = keys.serial(KeyKind::Certificate);
-    let told = certificates(&merchant, Some(old)).await;
-    assert!(told.is_signed_by(KeyKind::NextCertificate));
+    let reply = certificates(&merchant, Some(old)).await;
+    assert!(reply.is_signed_by(KeyKind::NextCertificate));
     let public = keys.serial(KeyKind::PublicKey);
-    let told = certificates(&merchant, Some(public)).await;
-    assert!(told.is_signed_by(KeyKind::PublicKey));
+    let reply = certificates(&merchant, Some(public)).await;
+    assert!(reply.is_signed_by(KeyKind::PublicKey));
 
     merchant.simulator.set_key_shares(KeyShares {
         next_certificate: PerMille::new(300),
@@ -75,8 +75,8 @@ async fn a_second_certificate_is_listed_and_signs_its_share() {
     });
     let mut new = 0;
     for _ in 0..60 {
-        let told = certificates(&merchant, None).await;
-        new += u32::from(told.is_signed_by(KeyKind::NextCertificate));
+        let reply = certificates(&merchant, None).await;
+        new += u32::from(reply.is_signed_by(KeyKind::NextCertificate));
     }
     assert!((5..40).contains(&new), "{new} of 60");
 }
@@ -86,8 +86,8 @@ async fn another_simulator_with_the_same_keys_knows_nothing_of_it() {
     let (one, two) = (start().await, start().await);
     let serial = one.simulator.rotate_certificate();
     assert_eq!(listed(&certificates(&two, None).await).len(), 1);
-    let told = two.call(Method::GET, CERTIFICATES, "", Some(&serial)).await;
-    assert_eq!(told.json()["code"], "PARAM_ERROR");
+    let reply = two.call(Method::GET, CERTIFICATES, "", Some(&serial)).await;
+    assert_eq!(reply.json()["code"], "PARAM_ERROR");
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ fn the_share_of_the_public_key_is_a_switch() {
 }
 
 #[tokio::test]
-async fn the_control_call_tells_no_key() {
+async fn the_control_call_shows_no_key() {
     let merchant = start().await;
     let url = merchant.simulator.base_url().join("/sim/keys").unwrap();
     let put = async |body: Value| {
@@ -161,16 +161,16 @@ async fn the_control_call_tells_no_key() {
     let (status, text) = put(change).await;
     assert_eq!(status, StatusCode::OK, "{text}");
     assert!(!text.contains(NEW_KEY));
-    let told: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(told["certificates"].as_array().unwrap().len(), 2);
+    let reply: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(reply["certificates"].as_array().unwrap().len(), 2);
     assert_eq!(
-        (&told["next_certificate"], &told["next_apiv3"]),
+        (&reply["next_certificate"], &reply["next_apiv3"]),
         (&json!(10), &json!(1000))
     );
     let (_, text) = put(json!({"callback_public_key": 50})).await;
-    let told: Value = serde_json::from_str(&text).unwrap();
+    let reply: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
-        (&told["callback_key"], &told["callback_public_key"]),
+        (&reply["callback_key"], &reply["callback_public_key"]),
         (&json!("mixed"), &json!(50))
     );
     let faults = merchant.simulator.faults();
@@ -182,9 +182,9 @@ async fn the_control_call_tells_no_key() {
     );
     // What is left out stays.
     let (_, text) = put(json!({"next_certificate": 20})).await;
-    let told: Value = serde_json::from_str(&text).unwrap();
+    let reply: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
-        (&told["next_certificate"], &told["next_apiv3"]),
+        (&reply["next_certificate"], &reply["next_apiv3"]),
         (&json!(20), &json!(1000))
     );
     let (status, text) = put(json!({"apiv3_key": "short"})).await;

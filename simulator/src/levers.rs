@@ -77,7 +77,7 @@ impl Simulator {
 
 /// Another system of the same merchant.
 impl Simulator {
-    /// Another system refunds a payment of ours under a number of its own. Its end is told to the
+    /// Another system refunds a payment of ours under a number of its own. Its callback goes to the
     /// address that it names. Fails as WeChat would refuse it.
     pub fn refund_elsewhere(&self, request: RefundElsewhere) -> Result<Refund, RefusedElsewhere> {
         Ok(self.shared.refund_elsewhere(request)?)
@@ -136,7 +136,7 @@ impl Simulator {
         self.shared.messages()
     }
 
-    /// What merchants told of deliveries, by WeChat's numbers.
+    /// What merchants reported of deliveries, by WeChat's numbers.
     pub fn shipping(&self) -> Vec<Shipping> {
         self.shared.shippings()
     }

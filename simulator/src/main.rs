@@ -1,4 +1,4 @@
-//! `wechat-pay-simulator`: parses the command line and serves until a signal. `--help` tells the
+//! `wechat-pay-simulator`: parses the command line and serves until a signal. `--help` says the
 //! rest.
 
 use std::{

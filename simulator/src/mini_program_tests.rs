@@ -25,13 +25,13 @@ async fn post(merchant: &Merchant, target: &str, body: &Value) -> (String, Vec<u
     (kind, answer.bytes().await.unwrap().to_vec())
 }
 
-async fn told(merchant: &Merchant, target: &str, body: &Value) -> Value {
+async fn answer_of(merchant: &Merchant, target: &str, body: &Value) -> Value {
     serde_json::from_slice(&post(merchant, target, body).await.1).unwrap()
 }
 
 async fn errcode(merchant: &Merchant, target: &str, body: &Value) -> i64 {
-    let told = told(merchant, target, body).await;
-    told["errcode"].as_i64().unwrap()
+    let reply = answer_of(merchant, target, body).await;
+    reply["errcode"].as_i64().unwrap()
 }
 
 fn asks_for_token(merchant: &Merchant) -> Value {
@@ -42,8 +42,8 @@ fn asks_for_token(merchant: &Merchant) -> Value {
 }
 
 async fn token(merchant: &Merchant) -> String {
-    let told = told(merchant, "/cgi-bin/stable_token", &asks_for_token(merchant)).await;
-    told["access_token"].as_str().unwrap().to_owned()
+    let reply = answer_of(merchant, "/cgi-bin/stable_token", &asks_for_token(merchant)).await;
+    reply["access_token"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn every_call_needs_a_token_that_is_in_force() {
     );
     let mut asked = asks_for_token(&merchant);
     merge(&mut asked, json!({"force_refresh": true}));
-    let forced = told(&merchant, "/cgi-bin/stable_token", &asked).await;
+    let forced = answer_of(&merchant, "/cgi-bin/stable_token", &asked).await;
     let second = forced["access_token"].as_str().unwrap();
     assert_ne!(first, second);
     let calls = [
@@ -133,7 +133,7 @@ async fn one_consent_is_one_message() {
         body
     };
     let bad = with(json!({"data": {"phrase1": {"value": "太长的短语值"}}}));
-    let refused = told(&merchant, &target, &bad).await;
+    let refused = answer_of(&merchant, &target, &bad).await;
     assert_eq!(refused["errcode"], 47003);
     assert!(
         refused["errmsg"]
@@ -157,18 +157,18 @@ async fn one_consent_is_one_message() {
 }
 
 #[tokio::test]
-async fn a_delivery_is_told_by_the_merchant_of_a_payment_to_its_payer() {
+async fn a_merchant_reports_the_delivery_of_a_payment_to_its_payer() {
     let merchant = start().await;
     let transaction_id = merchant.paid("ORDER-1", 1280, json!({})).await;
     let token = token(&merchant).await;
     let target = format!("/wxa/sec/order/upload_shipping_info?access_token={token}");
-    let told = json!({
+    let reply = json!({
         "order_key": {"order_number_type": 2, "transaction_id": transaction_id},
         "logistics_type": 4, "delivery_mode": 1, "shipping_list": [{"item_desc": "牛肉面"}],
         "upload_time": "2026-11-21T12:00:00.120+08:00", "payer": {"openid": "oUser-1"},
     });
     let with = |more: Value| {
-        let mut body = told.clone();
+        let mut body = reply.clone();
         merge(&mut body, more);
         body
     };

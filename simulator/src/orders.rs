@@ -88,7 +88,7 @@ impl Order {
         }
     }
 
-    /// The payment as WeChat tells of it, once there is one.
+    /// The payment as WeChat states it, once there is one.
     pub(super) fn notice(&self) -> Option<Notice> {
         match &self.state {
             OrderState::NotPaid | OrderState::Closed => None,

@@ -1,7 +1,7 @@
 //! `/v3/refund/domestic/refunds…`: asking for a refund, asking after it, and trying again.
 //!
 //! An answer of 200 says that WeChat has taken the refund on, and nothing more. The same number
-//! with the same parameters gets the same refund again, so a merchant who heard nothing repeats it.
+//! with the same parameters gets the same refund again, so a merchant without an answer repeats it.
 
 use std::sync::Arc;
 use std::time::Instant;

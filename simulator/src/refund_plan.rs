@@ -40,7 +40,7 @@ pub enum RefundError {
     /// No refund was accepted under that number.
     #[error("no such refund")]
     Unknown,
-    /// It is being processed, so there is no end to tell of.
+    /// It is being processed, so there is no callback.
     #[error("the refund is being processed")]
     Processing,
     /// It has ended before.

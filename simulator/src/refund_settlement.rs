@@ -1,4 +1,4 @@
-//! How refunds end, and how the merchant is told.
+//! How refunds end, and how the merchant is called back.
 //!
 //! A refund is processed for a while (divided by the compression), then ends as its fate will have
 //! it. Fates are drawn from the seed and the refund's number; a [`RefundPlan`] overrules the draw.
@@ -102,11 +102,11 @@ impl Shared {
         };
         self.refund_moves.notify_waiters();
         self.stats.refunds_ended.add();
-        self.tell_of_refund(&refund);
+        self.call_back(&refund);
         Ok(refund)
     }
 
-    fn tell_of_refund(&self, refund: &Refund) {
+    fn call_back(&self, refund: &Refund) {
         let Some(url) = refund.notify_url.as_deref() else {
             return;
         };

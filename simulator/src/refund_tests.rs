@@ -62,9 +62,9 @@ async fn a_refund_is_taken_on_once_and_ends_when_it_will() {
     let order = format!(
         "/v3/pay/partner/transactions/out-trade-no/ORDER-1?sp_mchid={sp_mchid}&sub_mchid={SUB_MCHID}"
     );
-    let (_, told) = merchant.get(&order).await;
-    assert_eq!(told["trade_state"], "REFUND");
-    assert_eq!(told["amount"]["total"], 1000);
+    let (_, answer) = merchant.get(&order).await;
+    assert_eq!(answer["trade_state"], "REFUND");
+    assert_eq!(answer["amount"]["total"], 1000);
 
     let ended = merchant
         .simulator
@@ -74,9 +74,9 @@ async fn a_refund_is_taken_on_once_and_ends_when_it_will() {
         .simulator
         .settle_refund_now("R-1", RefundFate::Closed);
     assert_eq!(again, Err(RefundError::Ended));
-    let (_, told) = ask(&merchant, "R-1").await;
-    assert_eq!(told["status"], "SUCCESS");
-    assert_eq!(told["success_time"], "2026-11-21T12:00:00+08:00");
+    let (_, answer) = ask(&merchant, "R-1").await;
+    assert_eq!(answer["status"], "SUCCESS");
+    assert_eq!(answer["success_time"], "2026-11-21T12:00:00+08:00");
     assert_eq!(ask(&merchant, "R-2").await.0, StatusCode::NOT_FOUND);
     let foreign = format!("{REFUNDS}/R-1?sub_mchid=1900000110");
     assert_eq!(
@@ -216,10 +216,10 @@ async fn an_abnormal_refund_is_sent_on_its_way_again() {
     let merchant = start(held()).await;
     merchant.paid("ORDER-1", 1000, json!({})).await;
     let body = refund("R-1", "ORDER-1", 1000, 1000);
-    let (_, told) = merchant.post(REFUNDS, &body).await;
+    let (_, answer) = merchant.post(REFUNDS, &body).await;
     let target = format!(
         "{REFUNDS}/{}/apply-abnormal-refund",
-        told["refund_id"].as_str().unwrap()
+        answer["refund_id"].as_str().unwrap()
     );
     let again =
         json!({"sub_mchid": SUB_MCHID, "out_refund_no": "R-1", "type": "MERCHANT_BANK_CARD"});
@@ -237,9 +237,9 @@ async fn an_abnormal_refund_is_sent_on_its_way_again() {
         merchant.refused(&target, &other).await,
         "404 RESOURCE_NOT_EXISTS"
     );
-    let (status, told) = merchant.post(&target, &again).await;
+    let (status, answer) = merchant.post(&target, &again).await;
     assert_eq!(
-        (status, &told["status"]),
+        (status, &answer["status"]),
         (StatusCode::OK, &json!("PROCESSING"))
     );
     let settled = merchant
@@ -249,8 +249,8 @@ async fn an_abnormal_refund_is_sent_on_its_way_again() {
         settled.unwrap().destination,
         RefundDestination::MerchantBankCard
     );
-    let (_, told) = ask(&merchant, "R-1").await;
-    assert_eq!(told["user_received_account"], "商户结算银行账户");
+    let (_, answer) = ask(&merchant, "R-1").await;
+    assert_eq!(answer["user_received_account"], "商户结算银行账户");
 
     // Or somebody decides it on the merchant platform: then the money is back, and once only.
     merchant.paid("ORDER-2", 500, json!({})).await;
@@ -268,7 +268,7 @@ async fn an_abnormal_refund_is_sent_on_its_way_again() {
 }
 
 #[tokio::test]
-async fn fates_come_true_after_the_compressed_delay_and_are_told() {
+async fn refunds_end_as_planned_after_the_compressed_delay_and_call_back() {
     let (receiver, url) = receiver().await;
     let settings = SimulatorSettings {
         resend_compression: 200,
@@ -300,8 +300,8 @@ async fn fates_come_true_after_the_compressed_delay_and_are_told() {
         merchant.simulator.plan_refund(number, plan);
         let mut body = refund(number, &order, 10, 1000);
         merge(&mut body, json!({"notify_url": url}));
-        let (status, told) = merchant.post(REFUNDS, &body).await;
-        assert_eq!(status, StatusCode::OK, "{told}");
+        let (status, answer) = merchant.post(REFUNDS, &body).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
     }
     merchant.simulator.idle().await;
     let states = merchant
@@ -318,12 +318,12 @@ async fn fates_come_true_after_the_compressed_delay_and_are_told() {
     let verdicts = receiver.verdicts.lock().unwrap().clone();
     let refused = verdicts.iter().filter(|verdict| verdict.is_err()).count();
     assert_eq!(refused, 2);
-    let told = |number: &str| -> Vec<&Value> {
+    let answer = |number: &str| -> Vec<&Value> {
         let held = verdicts.iter().filter_map(|verdict| verdict.as_ref().ok());
-        held.filter(|told| told["out_refund_no"] == number)
+        held.filter(|answer| answer["out_refund_no"] == number)
             .collect()
     };
-    let first = told("R-1");
+    let first = answer("R-1");
     assert_eq!(first.len(), 2);
     assert_eq!(first[0]["event_type"], "REFUND.SUCCESS");
     assert_eq!(first[0]["original_type"], "refund");
@@ -331,17 +331,17 @@ async fn fates_come_true_after_the_compressed_delay_and_are_told() {
     assert_eq!(first[0]["sub_mchid"], SUB_MCHID);
     assert_eq!(first[0]["amount"]["payer_refund"], 10);
     assert!(first[0]["success_time"].is_string() && first[0].get("mchid").is_none());
-    let (second, third) = (told("R-2"), told("R-3"));
+    let (second, third) = (answer("R-2"), answer("R-3"));
     assert_eq!((second.len(), third.len()), (1, 1));
     assert_eq!(second[0]["event_type"], "REFUND.ABNORMAL");
     assert!(second[0].get("success_time").is_none());
     assert_eq!(third[0]["event_type"], "REFUND.CLOSED");
-    let fourth: Vec<_> = told("R-4")
+    let fourth: Vec<_> = answer("R-4")
         .iter()
-        .map(|told| told["amount"]["refund"].clone())
+        .map(|answer| answer["amount"]["refund"].clone())
         .collect();
     assert_eq!(fourth, [json!(11), json!(10)]);
-    assert_eq!(told("R-5"), Vec::<&Value>::new());
+    assert_eq!(answer("R-5"), Vec::<&Value>::new());
     let callback = merchant.simulator.refund_callback_for("R-5").unwrap();
     assert!(callback.headers.contains_key("wechatpay-signature"));
     let counts = merchant.simulator.stats();

@@ -33,7 +33,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// WeChat has no such limit; the machine that both sides share has.
 const CONNECTIONS_MAX: usize = 512;
 
-/// A callback to be sent: what it tells, where it goes, and what goes wrong with it.
+/// A callback to be sent: its content, where it goes, and what goes wrong with it.
 #[derive(Debug)]
 pub(super) struct CallbackJob {
     pub(super) notify_url: Arc<str>,
@@ -100,7 +100,7 @@ impl CallbackSender {
         });
     }
 
-    /// Starts telling of something and returns at once.
+    /// Starts sending a callback and returns at once.
     pub(super) fn dispatch(self: &Arc<Self>, job: CallbackJob) {
         if job.faults.contains(&Fault::Lost) {
             self.stats.callbacks_lost.add();
@@ -108,7 +108,7 @@ impl CallbackSender {
         }
         let number = self.arrivals.enter();
         let sender = Arc::clone(self);
-        self.spawn(async move { sender.tell(number, &job).await });
+        self.spawn(async move { sender.send_all(number, &job).await });
     }
 
     /// Resolves when nothing is waiting to be sent.
@@ -127,7 +127,7 @@ impl CallbackSender {
         self.tasks.wait().await;
     }
 
-    async fn tell(&self, number: u64, job: &CallbackJob) {
+    async fn send_all(&self, number: u64, job: &CallbackJob) {
         let has = |fault| job.faults.contains(&fault);
         if has(Fault::Late) {
             self.pause(job.late).await;
@@ -214,14 +214,14 @@ impl Line<'_> {
     }
 
     async fn send_genuine(&self, envelope: &Envelope) -> bool {
-        let heard = self.send(envelope, None).await;
+        let result = self.send(envelope, None).await;
         let stats = &self.sender.stats;
-        match heard {
+        match result {
             DeliveryResult::Acknowledged => stats.callbacks_acknowledged.add(),
             DeliveryResult::Refused => stats.callbacks_refused.add(),
             DeliveryResult::Nothing => stats.callbacks_unanswered.add(),
         }
-        heard == DeliveryResult::Acknowledged
+        result == DeliveryResult::Acknowledged
     }
 
     async fn send(&self, envelope: &Envelope, fault: Option<Fault>) -> DeliveryResult {

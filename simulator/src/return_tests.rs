@@ -28,10 +28,10 @@ async fn a_merchant_gives_back_what_it_got_and_no_more() {
     merchant.turn(30);
     let more = merchant.refused(RETURN, &body("B-1", 1_001)).await;
     assert_eq!(more, "403 NOT_ENOUGH");
-    let (status, told) = merchant.post(RETURN, &body("B-1", 600)).await;
-    assert_eq!(status, StatusCode::OK, "{told}");
-    assert_eq!(told["result"], "PROCESSING");
-    assert_eq!(told["order_id"], shared["order_id"]);
+    let (status, answer) = merchant.post(RETURN, &body("B-1", 600)).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(answer["result"], "PROCESSING");
+    assert_eq!(answer["order_id"], shared["order_id"]);
     let more = merchant.refused(RETURN, &body("B-2", 401)).await;
     assert_eq!(more, "403 NOT_ENOUGH");
     // By WeChat's number of the share as well.
@@ -66,9 +66,9 @@ async fn a_merchant_gives_back_what_it_got_and_no_more() {
     merchant.post(RETURN, &body).await;
     merchant.turn(30);
     let target = format!("{RETURN}/B-3?out_order_no=S-2&sub_mchid={SUB_MCHID}");
-    let (_, told) = merchant.get(&target).await;
-    assert_eq!(told["result"], "FAILED");
-    assert_eq!(told["fail_reason"], "BALANCE_NOT_ENOUGH");
+    let (_, answer) = merchant.get(&target).await;
+    assert_eq!(answer["result"], "FAILED");
+    assert_eq!(answer["fail_reason"], "BALANCE_NOT_ENOUGH");
     merchant
         .simulator
         .force_receiver(BRAND, ForcedReceiver::default());
@@ -89,8 +89,8 @@ async fn a_refund_takes_from_what_is_not_shared_yet() {
         "sub_mchid": SUB_MCHID, "out_trade_no": "ORDER-1", "out_refund_no": "R-1",
         "amount": {"refund": 5_000, "total": 10_000, "currency": "CNY"},
     });
-    let (status, told) = merchant.post("/v3/refund/domestic/refunds", &refund).await;
-    assert_eq!(status, StatusCode::OK, "{told}");
+    let (status, answer) = merchant.post("/v3/refund/domestic/refunds", &refund).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
     // 50.00 stay, less a fee of 0.30, less the share.
     assert_eq!(unsplit_fen(&merchant, &id).await, 3_970);
     let body = share(&merchant, &id, "S-2", 3_971);
@@ -119,8 +119,8 @@ async fn what_was_shared_is_brought_back_before_the_user_gets_everything() {
     });
     assert_eq!(merchant.post(RETURN, &back).await.0, 200);
     merchant.turn(30);
-    let (status, told) = merchant.post(target, &refund).await;
-    assert_eq!(status, StatusCode::OK, "{told}");
+    let (status, answer) = merchant.post(target, &refund).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
     assert_eq!(unsplit_fen(&merchant, &id).await, 0);
     assert_eq!(merchant.simulator.balance_fen(BRAND), 0);
 }

@@ -49,8 +49,8 @@ pub(super) fn share(
 pub(super) async fn add(merchant: &Merchant, more: Value) {
     let mut body = receiver(merchant);
     merge(&mut body, more);
-    let (status, told) = merchant.post(ADD, &body).await;
-    assert_eq!(status, StatusCode::OK, "{told}");
+    let (status, reply) = merchant.post(ADD, &body).await;
+    assert_eq!(status, StatusCode::OK, "{reply}");
 }
 
 pub(super) async fn frozen(merchant: &Merchant, number: &str, total_fen: i64) -> String {
@@ -60,9 +60,9 @@ pub(super) async fn frozen(merchant: &Merchant, number: &str, total_fen: i64) ->
 
 pub(super) async fn unsplit_fen(merchant: &Merchant, transaction_id: &str) -> i64 {
     let target = format!("/v3/profitsharing/transactions/{transaction_id}/amounts");
-    let (status, told) = merchant.get(&target).await;
-    assert_eq!(status, StatusCode::OK, "{told}");
-    told["unsplit_amount"].as_i64().unwrap()
+    let (status, reply) = merchant.get(&target).await;
+    assert_eq!(status, StatusCode::OK, "{reply}");
+    reply["unsplit_amount"].as_i64().unwrap()
 }
 
 async fn ask(merchant: &Merchant, transaction_id: &str, number: &str) -> Value {
@@ -80,21 +80,21 @@ async fn a_share_is_processed_then_finished_and_the_rest_is_what_the_fee_leaves(
     merchant.turn(59);
     assert_eq!(merchant.refused(SHARE, &body).await, "400 INVALID_REQUEST");
     merchant.turn(1);
-    let (status, told) = merchant.post(SHARE, &body).await;
-    assert_eq!(status, StatusCode::OK, "{told}");
-    assert_eq!(told["state"], "PROCESSING");
-    assert_eq!(told["receivers"][0]["result"], "PENDING");
+    let (status, reply) = merchant.post(SHARE, &body).await;
+    assert_eq!(status, StatusCode::OK, "{reply}");
+    assert_eq!(reply["state"], "PROCESSING");
+    assert_eq!(reply["receivers"][0]["result"], "PENDING");
     assert_eq!(
-        told["receivers"][0]["finish_time"],
+        reply["receivers"][0]["finish_time"],
         "1970-01-01T08:00:00+08:00"
     );
     assert_eq!(unsplit_fen(&merchant, &id).await, 8_940);
     merchant.turn(29);
     assert_eq!(ask(&merchant, &id, "S-1").await["state"], "PROCESSING");
     merchant.turn(1);
-    let told = ask(&merchant, &id, "S-1").await;
-    assert_eq!(told["state"], "FINISHED");
-    let part = &told["receivers"][0];
+    let reply = ask(&merchant, &id, "S-1").await;
+    assert_eq!(reply["state"], "FINISHED");
+    let part = &reply["receivers"][0];
     assert_eq!(
         (&part["result"], &part["amount"]),
         (&json!("SUCCESS"), &json!(1_000))
@@ -102,9 +102,9 @@ async fn a_share_is_processed_then_finished_and_the_rest_is_what_the_fee_leaves(
     assert_eq!(part["finish_time"], "2026-11-21T12:01:30+08:00");
     assert!(part.get("fail_reason").is_none());
 
-    // The same again is the same; anything else under that number is refused.
+    // Repeated, it gives the same answer; anything else under that number is refused.
     let (_, again) = merchant.post(SHARE, &body).await;
-    assert_eq!(again, told);
+    assert_eq!(again, reply);
     let other = share(&merchant, &id, "S-1", 999);
     assert_eq!(merchant.refused(SHARE, &other).await, "400 INVALID_REQUEST");
     // Somebody else's share does not exist.
@@ -145,10 +145,10 @@ async fn only_frozen_orders_and_known_receivers() {
     let plain = merchant.paid("ORDER-2", 10_000, json!({})).await;
     merchant.turn(60);
     let body = |id: &str, number: &str| share(&merchant, id, number, 100);
-    let (_, told) = merchant.post(SHARE, &body(&id, "S-1")).await;
-    assert_eq!(told["code"], "INVALID_REQUEST");
+    let (_, reply) = merchant.post(SHARE, &body(&id, "S-1")).await;
+    assert_eq!(reply["code"], "INVALID_REQUEST");
     assert!(
-        told["message"]
+        reply["message"]
             .as_str()
             .unwrap()
             .contains("接收方关系不存在")
@@ -156,8 +156,8 @@ async fn only_frozen_orders_and_known_receivers() {
     add(&merchant, json!({})).await;
     assert_eq!(merchant.post(SHARE, &body(&id, "S-1")).await.0, 200);
     for id in [plain.as_str(), "4200000000000000000000000000"] {
-        let (_, told) = merchant.post(SHARE, &body(id, "S-2")).await;
-        assert_eq!(told["message"], "非分账订单不支持分账");
+        let (_, reply) = merchant.post(SHARE, &body(id, "S-2")).await;
+        assert_eq!(reply["message"], "非分账订单不支持分账");
     }
     // Deleted while it is under way, the receiver gets nothing.
     let gone = json!({
@@ -167,9 +167,9 @@ async fn only_frozen_orders_and_known_receivers() {
         assert_eq!(merchant.post(DELETE, &gone).await.0, StatusCode::OK);
     }
     merchant.turn(30);
-    let told = ask(&merchant, &id, "S-1").await;
-    assert_eq!(told["receivers"][0]["result"], "CLOSED");
-    assert_eq!(told["receivers"][0]["fail_reason"], "NO_RELATION");
+    let reply = ask(&merchant, &id, "S-1").await;
+    assert_eq!(reply["receivers"][0]["result"], "CLOSED");
+    assert_eq!(reply["receivers"][0]["fail_reason"], "NO_RELATION");
     assert_eq!(unsplit_fen(&merchant, &id).await, 9_940);
 }
 
@@ -187,27 +187,27 @@ async fn names_are_decrypted_with_the_key_that_was_named_and_compared() {
     merchant.simulator.force_receiver("oChef", forced);
     let mut body = receiver(&merchant);
     merge(&mut body, person);
-    let (_, told) = merchant.post(ADD, &body).await;
-    assert_eq!(told["message"], "微信用户姓名与实名不一致");
+    let (_, reply) = merchant.post(ADD, &body).await;
+    assert_eq!(reply["message"], "微信用户姓名与实名不一致");
     body["name"] = json!(encrypted(&merchant, "李四"));
     assert_eq!(merchant.post(ADD, &body).await.0, StatusCode::OK);
 
     // In the clear, to the other key, and without the key's name.
     body["name"] = json!("李四");
-    let (_, told) = merchant.post(ADD, &body).await;
-    assert_eq!(told["code"], "PARAM_ERROR");
-    assert!(!told.to_string().contains("李四"));
+    let (_, reply) = merchant.post(ADD, &body).await;
+    assert_eq!(reply["code"], "PARAM_ERROR");
+    assert!(!reply.to_string().contains("李四"));
     let certificate = merchant.keys.wechat(KeyKind::Certificate);
     body["name"] = json!(certificate.encrypt("李四".as_bytes()));
     assert_eq!(merchant.refused(ADD, &body).await, "400 PARAM_ERROR");
     let serial = merchant.keys.serial(KeyKind::Certificate).to_owned();
     let text = body.to_string();
-    let told = merchant
+    let reply = merchant
         .call(http::Method::POST, ADD, &text, Some(&serial))
         .await;
-    assert_eq!(told.status, StatusCode::OK, "{:?}", told.body);
-    let told = merchant.call(http::Method::POST, ADD, &text, None).await;
-    assert_eq!(told.json()["code"], "PARAM_ERROR");
+    assert_eq!(reply.status, StatusCode::OK, "{:?}", reply.body);
+    let reply = merchant.call(http::Method::POST, ADD, &text, None).await;
+    assert_eq!(reply.json()["code"], "PARAM_ERROR");
 
     let cases = [
         json!({"type": "PERSONAL_WECHATID"}),
@@ -250,9 +250,9 @@ async fn a_repeated_share_with_a_name_is_the_same_though_its_ciphertext_is_not()
     assert_eq!(merchant.refused(SHARE, &wrong).await, "400 INVALID_REQUEST");
     let (first, second) = (body("品牌有限公司"), body("品牌有限公司"));
     assert_ne!(first, second);
-    let (status, told) = merchant.post(SHARE, &first).await;
-    assert_eq!(status, StatusCode::OK, "{told}");
-    assert_eq!(merchant.post(SHARE, &second).await.1, told);
+    let (status, reply) = merchant.post(SHARE, &first).await;
+    assert_eq!(status, StatusCode::OK, "{reply}");
+    assert_eq!(merchant.post(SHARE, &second).await.1, reply);
 }
 
 #[tokio::test]
@@ -277,11 +277,11 @@ async fn unfreezing_is_final() {
         merchant.refused(UNFREEZE, &spent).await,
         "400 INVALID_REQUEST"
     );
-    let (status, told) = merchant.post(UNFREEZE, &body).await;
-    assert_eq!(status, StatusCode::OK, "{told}");
-    assert_eq!(told["receivers"][0]["account"], SUB_MCHID);
-    assert_eq!(told["receivers"][0]["amount"], 8_940);
-    assert_eq!(told["receivers"][0]["description"], "解冻给分账方");
+    let (status, reply) = merchant.post(UNFREEZE, &body).await;
+    assert_eq!(status, StatusCode::OK, "{reply}");
+    assert_eq!(reply["receivers"][0]["account"], SUB_MCHID);
+    assert_eq!(reply["receivers"][0]["amount"], 8_940);
+    assert_eq!(reply["receivers"][0]["description"], "解冻给分账方");
     assert_eq!(unsplit_fen(&merchant, &id).await, 0);
     let second = share(&merchant, &id, "S-2", 1);
     assert_eq!(merchant.refused(SHARE, &second).await, "403 NOT_ENOUGH");
@@ -320,11 +320,11 @@ async fn a_receiver_may_get_nothing_by_force_and_by_switch() {
     merchant.post(SHARE, &body("S-2")).await;
     merchant.turn(30);
     for (number, reason) in [("S-1", "RECEIVER_HIGH_RISK"), ("S-2", "ACCOUNT_ABNORMAL")] {
-        let told = ask(&merchant, &id, number).await;
+        let reply = ask(&merchant, &id, number).await;
         // Finished is not success.
-        assert_eq!(told["state"], "FINISHED");
-        assert_eq!(told["receivers"][0]["result"], "CLOSED");
-        assert_eq!(told["receivers"][0]["fail_reason"], reason);
+        assert_eq!(reply["state"], "FINISHED");
+        assert_eq!(reply["receivers"][0]["result"], "CLOSED");
+        assert_eq!(reply["receivers"][0]["fail_reason"], reason);
     }
     assert_eq!(unsplit_fen(&merchant, &id).await, 9_940);
 }
@@ -340,9 +340,9 @@ async fn the_merchant_of_direct_mode_shares_without_a_sub_merchant() {
     // As a sub-merchant's, the order does not exist.
     assert_eq!(merchant.refused(SHARE, &body).await, "400 INVALID_REQUEST");
     merge(&mut body, json!({"sub_mchid": null}));
-    let (status, told) = merchant.post(SHARE, &body).await;
-    assert_eq!(status, StatusCode::OK, "{told}");
-    assert!(told.get("sub_mchid").is_none());
+    let (status, reply) = merchant.post(SHARE, &body).await;
+    assert_eq!(status, StatusCode::OK, "{reply}");
+    assert!(reply.get("sub_mchid").is_none());
     merchant.turn(30);
     let target = format!("{SHARE}/S-1?transaction_id={id}");
     assert_eq!(merchant.get(&target).await.1["state"], "FINISHED");
@@ -405,8 +405,8 @@ async fn the_control_calls_do_what_the_methods_do() {
     let body = share(&merchant, &id, "S-1", 5_000);
     assert_eq!(merchant.post(SHARE, &body).await.0, 200);
     merchant.turn(30);
-    let told = ask(&merchant, &id, "S-1").await;
-    assert_eq!(told["receivers"][0]["fail_reason"], "ACCOUNT_ABNORMAL");
+    let reply = ask(&merchant, &id, "S-1").await;
+    assert_eq!(reply["receivers"][0]["fail_reason"], "ACCOUNT_ABNORMAL");
     let bill = "/v3/bill/tradebill?bill_date=2026-11-21";
     assert_eq!(merchant.get(bill).await.0, StatusCode::OK);
 }

@@ -64,8 +64,8 @@ stats! {
     mini_program_codes,
     /// Subscribe messages that reached a user.
     messages_sent,
-    /// Times that a merchant told of a delivery.
-    shippings_told,
+    /// Times that a merchant reported a delivery.
+    shippings_reported,
     /// Calls of the mini-program's server that got an `errcode`, logins apart.
     mini_program_refused,
     /// Callbacks sent, whatever was wrong with them.

@@ -21,13 +21,13 @@ pub(super) fn keys() -> Arc<KeySet> {
 
 /// An answer as it came.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
-impl Told {
+impl Answer {
     pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
@@ -91,18 +91,18 @@ impl Merchant {
         target: &str,
         body: &str,
         serial: Option<&str>,
-    ) -> Told {
+    ) -> Answer {
         self.try_call(method, target, body, serial).await.unwrap()
     }
 
-    /// The same where no whole answer may come.
+    /// Calls where no whole answer may come.
     pub(super) async fn try_call(
         &self,
         method: Method,
         target: &str,
         body: &str,
         serial: Option<&str>,
-    ) -> reqwest::Result<Told> {
+    ) -> reqwest::Result<Answer> {
         let now = self.seconds.load(Ordering::Relaxed);
         let message = format!("{method}\n{target}\n{now}\nNONCE\n{body}\n");
         let authorization = format!(
@@ -127,7 +127,7 @@ impl Merchant {
             request = request.header("wechatpay-serial", serial);
         }
         let answer = request.send().await?;
-        Ok(Told {
+        Ok(Answer {
             status: answer.status(),
             headers: answer.headers().clone(),
             body: answer.bytes().await?,
@@ -135,24 +135,24 @@ impl Merchant {
     }
 
     pub(super) async fn get(&self, target: &str) -> (StatusCode, Value) {
-        let told = self.call(Method::GET, target, "", None).await;
-        (told.status, told.json())
+        let reply = self.call(Method::GET, target, "", None).await;
+        (reply.status, reply.json())
     }
 
     /// Names the public key, as a merchant does who encrypts.
     pub(super) async fn post(&self, target: &str, body: &Value) -> (StatusCode, Value) {
         let serial = self.keys.serial(KeyKind::PublicKey).to_owned();
         let body = body.to_string();
-        let told = self.call(Method::POST, target, &body, Some(&serial)).await;
-        assert!(told.is_signed_by(KeyKind::PublicKey));
-        (told.status, told.json())
+        let reply = self.call(Method::POST, target, &body, Some(&serial)).await;
+        assert!(reply.is_signed_by(KeyKind::PublicKey));
+        (reply.status, reply.json())
     }
 
     /// The code of a refusal, which must be one.
     pub(super) async fn refused(&self, target: &str, body: &Value) -> String {
-        let (status, told) = self.post(target, body).await;
-        assert!(status.is_client_error(), "{status} {told}");
-        format!("{} {}", status.as_u16(), told["code"].as_str().unwrap())
+        let (status, reply) = self.post(target, body).await;
+        assert!(status.is_client_error(), "{status} {reply}");
+        format!("{} {}", status.as_u16(), reply["code"].as_str().unwrap())
     }
 
     /// An order of the sub-merchant that is paid without a callback; its transaction number.
@@ -163,15 +163,15 @@ impl Merchant {
             "amount": {"total": total_fen}, "payer": {"sp_openid": "oUser-1"},
         });
         merge(&mut order, more);
-        let (status, told) = self
+        let (status, reply) = self
             .post("/v3/pay/partner/transactions/jsapi", &order)
             .await;
-        assert_eq!(status, StatusCode::OK, "{told}");
+        assert_eq!(status, StatusCode::OK, "{reply}");
         let paid = self.simulator.pay(number, Payment::silent()).await.unwrap();
         paid.transaction_id
     }
 
-    /// The same in direct mode.
+    /// An order in direct mode that is paid without a callback; its transaction number.
     pub(super) async fn paid_directly(&self, number: &str, total_fen: i64, more: Value) -> String {
         let mut order = json!({
             "appid": self.keys.app_id(), "mchid": self.keys.sp_mchid(), "description": "面馆",
@@ -179,8 +179,8 @@ impl Merchant {
             "amount": {"total": total_fen}, "payer": {"openid": "oUser-1"},
         });
         merge(&mut order, more);
-        let (status, told) = self.post("/v3/pay/transactions/jsapi", &order).await;
-        assert_eq!(status, StatusCode::OK, "{told}");
+        let (status, reply) = self.post("/v3/pay/transactions/jsapi", &order).await;
+        assert_eq!(status, StatusCode::OK, "{reply}");
         let paid = self.simulator.pay(number, Payment::silent()).await.unwrap();
         paid.transaction_id
     }

@@ -110,11 +110,11 @@ async fn receive(
             &part("associated_data"),
             &part("ciphertext"),
         );
-        let mut told: Value = serde_json::from_slice(&plain.unwrap()).unwrap();
-        told["notification_id"] = body["id"].clone();
-        told["event_type"] = body["event_type"].clone();
-        told["original_type"] = body["resource"]["original_type"].clone();
-        told
+        let mut reply: Value = serde_json::from_slice(&plain.unwrap()).unwrap();
+        reply["notification_id"] = body["id"].clone();
+        reply["event_type"] = body["event_type"].clone();
+        reply["original_type"] = body["resource"]["original_type"].clone();
+        reply
     });
     let refused = verdict.is_err();
     receiver.verdicts.lock().unwrap().push(verdict);
@@ -178,14 +178,14 @@ async fn an_order_goes_from_prepay_to_paid_and_every_answer_is_signed() {
         keys.serial(KeyKind::PublicKey),
         keys.serial(KeyKind::Certificate),
     ] {
-        let (_, told) = call(&simulator, Method::GET, &query("ORDER-1"), "", Some(serial)).await;
-        assert_eq!(told["trade_state"], "NOTPAY");
-        assert!(told.get("attach").is_none() && told.get("payer").is_none());
+        let (_, reply) = call(&simulator, Method::GET, &query("ORDER-1"), "", Some(serial)).await;
+        assert_eq!(reply["trade_state"], "NOTPAY");
+        assert!(reply.get("attach").is_none() && reply.get("payer").is_none());
     }
     let other = body("ORDER-1", "http://127.0.0.1:2/n").to_string();
-    let (status, told) = call(&simulator, Method::POST, PREPAY, &other, None).await;
+    let (status, reply) = call(&simulator, Method::POST, PREPAY, &other, None).await;
     assert_eq!(
-        (status, &told["code"]),
+        (status, &reply["code"]),
         (StatusCode::BAD_REQUEST, &json!("INVALID_REQUEST"))
     );
 
@@ -193,10 +193,10 @@ async fn an_order_goes_from_prepay_to_paid_and_every_answer_is_signed() {
         .pay_prepay(&first, Payment::silent())
         .await
         .unwrap();
-    let (_, told) = call(&simulator, Method::GET, &query("ORDER-1"), "", None).await;
-    assert_eq!(told["trade_state"], "SUCCESS");
-    assert_eq!(told["transaction_id"], paid.transaction_id.as_str());
-    assert_eq!(told["attach"], "table 4");
+    let (_, reply) = call(&simulator, Method::GET, &query("ORDER-1"), "", None).await;
+    assert_eq!(reply["trade_state"], "SUCCESS");
+    assert_eq!(reply["transaction_id"], paid.transaction_id.as_str());
+    assert_eq!(reply["attach"], "table 4");
     let by_id = format!(
         "/v3/pay/partner/transactions/id/{}?sp_mchid={}&sub_mchid=1900000109",
         paid.transaction_id,
@@ -204,7 +204,7 @@ async fn an_order_goes_from_prepay_to_paid_and_every_answer_is_signed() {
     );
     assert_eq!(
         call(&simulator, Method::GET, &by_id, "", None).await.1,
-        told
+        reply
     );
     let foreign = query("ORDER-1").replace("109", "110");
     let (status, _) = call(&simulator, Method::GET, &foreign, "", None).await;
@@ -234,8 +234,8 @@ async fn closing_is_repeatable_and_a_paid_order_is_not_closed() {
         Err(PayError::Closed)
     );
     let again = body("ORDER-1", "http://127.0.0.1:1/n").to_string();
-    let (_, told) = call(&simulator, Method::POST, PREPAY, &again, None).await;
-    assert_eq!(told["code"], "ORDER_CLOSED");
+    let (_, reply) = call(&simulator, Method::POST, PREPAY, &again, None).await;
+    assert_eq!(reply["code"], "ORDER_CLOSED");
     simulator.stop().await;
 }
 
@@ -271,13 +271,13 @@ async fn all_spoiled_attempts_are_refused_and_the_genuine_one_follows() {
         ["signature", "signature", "signature", "time", "time"]
     );
     let held: Vec<_> = held.into_iter().map(Result::unwrap).collect();
-    let told = |told: &Value| (told["amount"]["total"].clone(), told["sub_mchid"].clone());
-    let told: Vec<_> = held.iter().map(told).collect();
+    let reply = |reply: &Value| (reply["amount"]["total"].clone(), reply["sub_mchid"].clone());
+    let reply: Vec<_> = held.iter().map(reply).collect();
     let genuine = (json!(1280), json!("1900000109"));
-    assert_eq!(told[0], (json!(1281), json!("1900000109")));
-    assert_eq!(told[1].1, "1900000107");
-    assert_eq!(told[2..], vec![genuine; 3]);
-    assert!(held.iter().all(|told| told.get("attach").is_none()));
+    assert_eq!(reply[0], (json!(1281), json!("1900000109")));
+    assert_eq!(reply[1].1, "1900000107");
+    assert_eq!(reply[2..], vec![genuine; 3]);
+    assert!(held.iter().all(|reply| reply.get("attach").is_none()));
     let id = |n: usize| &held[n]["notification_id"];
     assert!(id(2) == id(3) && id(3) == id(4) && id(0) != id(2));
     let stats = simulator.stats();
@@ -387,34 +387,34 @@ async fn keys_and_settings_are_kept_in_private_files() {
 async fn refusals_and_unpaid_orders_are_worded_as_wechat_words_them() {
     let simulator = start(SimulatorSettings::default()).await;
     prepay(&simulator, "ORDER-1", "http://127.0.0.1:1/n").await;
-    let (_, told) = call(&simulator, Method::GET, &query("ORDER-1"), "", None).await;
-    assert_eq!(told["trade_state"], "NOTPAY");
+    let (_, reply) = call(&simulator, Method::GET, &query("ORDER-1"), "", None).await;
+    assert_eq!(reply["trade_state"], "NOTPAY");
     assert_eq!(
-        told["amount"],
+        reply["amount"],
         json!({"total": 1280, "payer_currency": "CNY"})
     );
-    assert_eq!(told["promotion_detail"], json!([]));
-    assert!(told["scene_info"].is_object() && told.get("success_time").is_none());
+    assert_eq!(reply["promotion_detail"], json!([]));
+    assert!(reply["scene_info"].is_object() && reply.get("success_time").is_none());
 
     // A field that is missing is named by where it should be.
     let mut short = body("ORDER-2", "http://127.0.0.1:1/n");
     short["amount"].as_object_mut().unwrap().remove("total");
-    let (status, told) = call(&simulator, Method::POST, PREPAY, &short.to_string(), None).await;
+    let (status, reply) = call(&simulator, Method::POST, PREPAY, &short.to_string(), None).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert_eq!(told["code"], "PARAM_ERROR");
-    let message = told["message"].as_str().unwrap();
+    assert_eq!(reply["code"], "PARAM_ERROR");
+    let message = reply["message"].as_str().unwrap();
     assert!(message.contains("/body/amount/total") && message.contains("必填性规则校验失败"));
-    assert_eq!(told["detail"]["location"], "body");
+    assert_eq!(reply["detail"]["location"], "body");
     // One that is there and wrong, with what was sent.
     let mut dollars = body("ORDER-2", "http://127.0.0.1:1/n");
     dollars["amount"]["currency"] = json!("USD");
     let dollars = dollars.to_string();
-    let (status, told) = call(&simulator, Method::POST, PREPAY, &dollars, None).await;
+    let (status, reply) = call(&simulator, Method::POST, PREPAY, &dollars, None).await;
     assert_eq!(
-        (status.as_u16(), &told["code"]),
+        (status.as_u16(), &reply["code"]),
         (400, &json!("PARAM_ERROR"))
     );
-    let detail = &told["detail"];
+    let detail = &reply["detail"];
     assert_eq!(
         (&detail["location"], &detail["field"], &detail["value"]),
         (&json!("body"), &json!("/amount/currency"), &json!("USD"))
@@ -425,21 +425,21 @@ async fn refusals_and_unpaid_orders_are_worded_as_wechat_words_them() {
     let mut dearer = body("ORDER-1", "http://127.0.0.1:1/n");
     dearer["amount"]["total"] = json!(1281);
     let dearer = dearer.to_string();
-    let (status, told) = call(&simulator, Method::POST, PREPAY, &dearer, None).await;
+    let (status, reply) = call(&simulator, Method::POST, PREPAY, &dearer, None).await;
     assert_eq!(
-        (status.as_u16(), &told["code"]),
+        (status.as_u16(), &reply["code"]),
         (400, &json!("INVALID_REQUEST"))
     );
-    assert_eq!(told["message"], "201 商户订单号重复");
+    assert_eq!(reply["message"], "201 商户订单号重复");
     simulator.set_faults(Faults {
         number_says_used: PerMille::ALWAYS,
         close_says_paying: PerMille::ALWAYS,
         no_certificates: PerMille::ALWAYS,
         ..Faults::default()
     });
-    let (status, told) = call(&simulator, Method::POST, PREPAY, &dearer, None).await;
+    let (status, reply) = call(&simulator, Method::POST, PREPAY, &dearer, None).await;
     assert_eq!(
-        (status.as_u16(), &told["code"]),
+        (status.as_u16(), &reply["code"]),
         (403, &json!("OUT_TRADE_NO_USED"))
     );
 
@@ -448,14 +448,14 @@ async fn refusals_and_unpaid_orders_are_worded_as_wechat_words_them() {
     let mchid = keys().sp_mchid().to_owned();
     let close = "/v3/pay/partner/transactions/out-trade-no/ORDER-1/close";
     let who = json!({"sp_mchid": mchid, "sub_mchid": "1900000109"}).to_string();
-    let (status, told) = call(&simulator, Method::POST, close, &who, None).await;
+    let (status, reply) = call(&simulator, Method::POST, close, &who, None).await;
     assert_eq!(
-        (status.as_u16(), &told["code"]),
+        (status.as_u16(), &reply["code"]),
         (202, &json!("USERPAYING"))
     );
-    let (status, told) = call(&simulator, Method::GET, "/v3/certificates", "", None).await;
+    let (status, reply) = call(&simulator, Method::GET, "/v3/certificates", "", None).await;
     assert_eq!(
-        (status.as_u16(), &told["code"]),
+        (status.as_u16(), &reply["code"]),
         (404, &json!("RESOURCE_NOT_EXISTS"))
     );
 }
@@ -473,26 +473,26 @@ async fn a_coupon_pays_some_and_a_refund_is_divided_as_the_payment_was() {
     simulator.idle().await;
     // What the merchant itself gave it does not get.
     assert_eq!(simulator.balance_fen("1900000109"), 1200);
-    let told = receiver.verdicts.lock().unwrap()[0].clone().unwrap();
-    assert_eq!(told["amount"]["total"], 1280);
-    assert_eq!(told["amount"]["payer_total"], 1200);
-    assert_eq!(told["promotion_detail"][0]["amount"], 80);
-    assert_eq!(told["promotion_detail"][0]["type"], "NOCASH");
-    let (_, told) = call(&simulator, Method::GET, &query("ORDER-1"), "", None).await;
-    assert_eq!(told["amount"]["payer_total"], 1200);
+    let reply = receiver.verdicts.lock().unwrap()[0].clone().unwrap();
+    assert_eq!(reply["amount"]["total"], 1280);
+    assert_eq!(reply["amount"]["payer_total"], 1200);
+    assert_eq!(reply["promotion_detail"][0]["amount"], 80);
+    assert_eq!(reply["promotion_detail"][0]["type"], "NOCASH");
+    let (_, reply) = call(&simulator, Method::GET, &query("ORDER-1"), "", None).await;
+    assert_eq!(reply["amount"]["payer_total"], 1200);
 
     let refund = json!({
         "sub_mchid": "1900000109", "out_trade_no": "ORDER-1", "out_refund_no": "R-1",
         "amount": {"refund": 640, "total": 1280, "currency": "CNY"},
     });
     let target = "/v3/refund/domestic/refunds";
-    let (status, told) = call(&simulator, Method::POST, target, &refund.to_string(), None).await;
-    assert_eq!(status, StatusCode::OK, "{told}");
-    assert_eq!(told["amount"]["refund"], 640);
-    assert_eq!(told["amount"]["payer_refund"], 600);
-    assert_eq!(told["amount"]["discount_refund"], 40);
-    assert_eq!(told["amount"]["settlement_refund"], 600);
-    assert_eq!(told["amount"]["settlement_total"], 1200);
-    assert_eq!(told["promotion_detail"][0]["refund_amount"], 40);
+    let (status, reply) = call(&simulator, Method::POST, target, &refund.to_string(), None).await;
+    assert_eq!(status, StatusCode::OK, "{reply}");
+    assert_eq!(reply["amount"]["refund"], 640);
+    assert_eq!(reply["amount"]["payer_refund"], 600);
+    assert_eq!(reply["amount"]["discount_refund"], 40);
+    assert_eq!(reply["amount"]["settlement_refund"], 600);
+    assert_eq!(reply["amount"]["settlement_total"], 1200);
+    assert_eq!(reply["promotion_detail"][0]["refund_amount"], 40);
     assert_eq!(simulator.balance_fen("1900000109"), 600);
 }

@@ -107,7 +107,7 @@ impl Party {
     }
 }
 
-/// A payment that WeChat tells of.
+/// A payment as WeChat states it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// The merchant's number.
@@ -122,7 +122,7 @@ pub struct Notice {
     pub total_fen: i64,
     /// What of that a coupon paid.
     pub coupon: Option<Coupon>,
-    /// What the prepay asked to be told back.
+    /// What the prepay asked to be sent back.
     pub attach: Option<String>,
     /// When the user paid.
     pub paid_at: OffsetDateTime,
@@ -234,7 +234,7 @@ impl<'a> Transaction<'a> {
         body
     }
 
-    /// What WeChat tells of an order that nobody has paid, beside its state.
+    /// What WeChat says of an order that nobody has paid, beside its state.
     pub(super) fn asking(mut self, total_fen: i64) -> Self {
         self.amount = Some(Amount {
             total: total_fen,
@@ -247,7 +247,7 @@ impl<'a> Transaction<'a> {
         self
     }
 
-    /// A paid order. `attach` is only told back once the order is paid, and only if it was sent.
+    /// A paid order. `attach` is only sent back once the order is paid, and only if it was sent.
     pub(super) fn paid(keys: &'a KeySet, notice: &'a Notice) -> Self {
         let mut body = Self::unpaid(
             keys,

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_on_unless_told_otherwise_one_by_one_or_all() {
+    fn limits_are_on_unless_switched_off_one_by_one_or_all() {
         let usual = read(&[]).unwrap();
         assert!(usual.enabled && usual.quotas.len() == TABLE.len());
         assert_eq!(usual.redis_timeout, Duration::from_millis(20));
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_limit_is_told_by_name() {
+    fn a_wrong_limit_is_reported_by_name() {
         for (name, value) in [
             ("ZHANGFANG_LIMITS__POINTS", "100"),
             ("ZHANGFANG_LIMITS__ENABLED", "maybe"),

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_networks_are_told_apart() {
+    fn addresses_and_networks_are_distinguished() {
         let proxies: TrustedProxies = "10.0.0.0/8, 192.0.2.7,fd00::/8, 2001:db8::1"
             .parse()
             .unwrap();

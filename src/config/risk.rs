@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn risk_is_on_unless_told_otherwise() {
+    fn risk_is_on_unless_switched_off() {
         let usual = read(&[]).unwrap();
         assert!(usual.enabled);
         assert_eq!(usual.rules, PathBuf::from("risk-rules.yaml"));
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_setting_is_told_by_name() {
+    fn a_wrong_setting_is_reported_by_name() {
         for (name, value) in [
             ("ZHANGFANG_RISK__ENABLED", "sometimes"),
             ("ZHANGFANG_RISK__REDIS_TIMEOUT_MS", "2000"),

@@ -102,7 +102,7 @@ fn nothing_printed_shows_a_secret() {
 }
 
 #[test]
-fn every_mistake_is_told_at_once_and_named() {
+fn every_mistake_is_reported_at_once_by_name() {
     let told = complaints(
         "mistakes",
         &[
@@ -326,7 +326,7 @@ fn modes_and_folders_are_what_they_must_be() {
 }
 
 #[test]
-fn key_files_are_read_again_and_what_is_wrong_with_them_is_told() {
+fn key_files_are_read_again_and_their_mistakes_are_reported() {
     let folder = Folder::new("reread");
     let mut given = complete(&folder);
     given.retain(|(name, _)| *name != "ZHANGFANG_WECHAT__MERCHANT_SERIAL");

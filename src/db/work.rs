@@ -34,7 +34,7 @@ impl Tx {
         &mut self.held.conn
     }
 
-    /// The same instant from the first statement to the last.
+    /// Returns the instant of the transaction, which is one from the first statement to the last.
     pub fn now(&self) -> Timestamp {
         self.now
     }

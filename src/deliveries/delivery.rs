@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_is_told_dropped_repeated_or_parked() {
+    fn an_attempt_delivers_drops_repeats_or_parks() {
         let refused = |kind| {
             ChannelOutcome::<()>::Refused(Refusal {
                 kind,

@@ -163,7 +163,7 @@ fn dispatch(
             openid: openid.clone(),
             handover: settings.shipping.ok_or_else(off)?,
             item: format!("{} 到店消费", view.merchant_name),
-            // The same at every attempt: a report that got there already is "nothing new" then, and
+            // It does not change between attempts: a report that got there already is "nothing new" then, and
             // does not use up the one correction.
             at: delivery.created_at,
         })),
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_tells_the_facts_of_the_template_and_opens_the_order() {
+    fn a_message_has_the_facts_of_the_template_and_opens_the_order() {
         let said = say(DeliveryKind::PaymentMessage, &settings(), paid());
         let Ok(Dispatch::Message(message)) = said else {
             panic!("{said:?}")
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_tells_what_is_left_and_from_when_it_is_gone() {
+    fn a_notice_has_the_points_that_are_left_and_the_day_of_their_expiry() {
         let fields = [
             (Fact::Points, "number1".to_owned()),
             (Fact::At, "date2".to_owned()),

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn how_a_request_is_repeated_is_told_by_its_method_and_its_key() {
+    fn how_a_request_is_repeated_follows_from_its_method_and_its_key() {
         let again = |method: Method, keyed: bool| {
             let mut request = Request::builder().method(method);
             if keyed {

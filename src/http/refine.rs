@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_told_from_examples() {
+    fn lists_are_distinguished_from_examples() {
         assert_eq!(
             listed("Only these: `created`, `paid` or `closed`."),
             Some(vec!["created", "paid", "closed"])

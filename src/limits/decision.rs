@@ -117,7 +117,7 @@ mod tests {
         }
 
         #[test]
-        fn whoever_waits_as_long_as_told_is_allowed(
+        fn whoever_waits_for_the_stated_time_is_allowed(
             count in 1_u32..1_000,
             seconds in 1_u32..10_000,
             wait in 1_u64..100_000_000,

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! The one exception is a person's: WeChat refuses to say anything of an order whose time is over,
-//! people were told of that (`order_stuck`), and an operator who has looked at WeChat closes it. At
-//! WeChat it cannot be paid any more, since its time was told there with the order; was it paid
+//! an exception says so (`order_stuck`), and an operator who has looked at WeChat closes it. At
+//! WeChat it cannot be paid any more, since its time was sent there with the order; was it paid
 //! before, the money comes to light as a late payment.
 
 use super::{

@@ -56,7 +56,7 @@ pub(super) fn is_stuck(refund: &Refund, now: Timestamp, time_scale: TimeScale) -
     troubled || time_scale.after(refund.progress.since, wait) <= now
 }
 
-/// Records that a refund is stuck, if it is and if nobody was told: raises the exception, and marks
+/// Records that a refund is stuck, if it is and has no exception: raises the exception, and marks
 /// `refund`. True if it did: then the caller writes it with a new version, so that whoever ends the
 /// refund meanwhile reads again and resolves the exception too.
 pub(super) fn raise_if_stuck(

@@ -111,7 +111,7 @@ fn operation_for(payments: &Payments, refund: &Refund, update: RefundUpdate) -> 
 }
 
 /// The books do not take what WeChat says. That is an attempt with a problem like others, so that
-/// people are told when it lasts.
+/// it is reported when it lasts.
 async fn note_refusal(payments: &Payments, refund: &Refund) {
     let update = RefundUpdate::Later {
         problem: "books_refuse".to_owned(),

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_runs_as_fast_as_it_is_told_to() {
+    fn time_runs_at_the_configured_scale() {
         let now = Timestamp::from_micros(10_000_000);
         assert_eq!(TimeScale::default().after(now, 5).micros(), 15_000_000);
         assert_eq!(

@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_planned_and_what_was_replaced_are_told_apart() {
+    fn planned_and_replaced_versions_are_distinguished() {
         let rules = Rules::new(table()).unwrap();
         let status = |version: usize, at| rules.stands(&table()[version - 1], hour(at)).name();
         assert_eq!(status(2, 12), "in_force");

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_subject_and_thing_is_told_apart_and_none_can_be_read() {
+    fn every_subject_and_member_has_a_key_of_its_own_that_cannot_be_read() {
         let facts = facts();
         let pers = [
             Per::Customer,
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn names_tell_kinds_of_activities_and_attempts_apart() {
+    fn names_distinguish_kinds_of_activities_and_attempts() {
         let mut names = std::collections::BTreeSet::new();
         for of in ActivityFilter::ALL {
             for attempts in [false, true] {
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn payments_and_awards_are_told_apart_where_points_are_credited() {
+    fn payments_and_awards_are_distinguished_where_points_are_credited() {
         let by = |source: Option<&str>| Facts {
             stage: Stage::PointsCredit,
             source: source.map(str::to_owned),

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stopped_is_told_with_itself_and_not_counted_unless_attempts_are() {
+    fn a_stopped_activity_counts_for_itself_and_not_afterwards_unless_attempts_are_counted() {
         for (attempts, expected) in [(false, [1, 2, 2, 2]), (true, [1, 2, 3, 4])] {
             let mut count = replay(Measure::Count);
             count.counter.attempts = attempts;

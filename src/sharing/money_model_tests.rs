@@ -94,7 +94,7 @@ struct TheirPart {
     account: String,
     amount: i64,
     result: PartResult,
-    told: bool,
+    reported: bool,
 }
 
 #[derive(Debug)]
@@ -102,7 +102,7 @@ struct TheirReturn {
     account: String,
     amount: i64,
     result: ReturnResult,
-    told: bool,
+    reported: bool,
 }
 
 #[derive(Debug)]
@@ -111,7 +111,7 @@ struct TheirRefund {
     row: Option<RefundId>,
     amount: i64,
     status: RefundStatus,
-    told: Option<RefundStatus>,
+    reported: Option<RefundStatus>,
 }
 
 struct History {
@@ -399,7 +399,7 @@ impl History {
             account: part.account.expose().clone(),
             amount: part.amount.get(),
             result: PartResult::Pending,
-            told: false,
+            reported: false,
         });
         let house = &mut self.houses[place];
         house.parts = parts.collect();
@@ -415,7 +415,7 @@ impl History {
         let parts = &mut self.houses[place].parts;
         let finished = parts.iter().all(|part| part.result != PartResult::Pending);
         let said = parts.iter_mut().map(|part| {
-            part.told = true;
+            part.reported = true;
             ChannelPart {
                 account: Secret::new(part.account.clone()),
                 amount: fen(part.amount),
@@ -538,7 +538,7 @@ impl History {
             row: Some(refund.id),
             amount: refund.amount.get(),
             status: RefundStatus::Processing,
-            told: None,
+            reported: None,
         });
         if !self.chance(4) {
             let last = self.houses[place].refunds.len() - 1;
@@ -577,7 +577,7 @@ impl History {
             Ok(RefundUpdateOutcome::Rejected("refund_over_paid")) if row.is_none() => return,
             _ => panic!("{said:?}: {:#?}", self.trace),
         }
-        self.houses[place].refunds[index].told = Some(status);
+        self.houses[place].refunds[index].reported = Some(status);
         self.commit();
     }
 
@@ -593,7 +593,7 @@ impl History {
             row: None,
             amount,
             status: RefundStatus::Success,
-            told: None,
+            reported: None,
         });
         self.tell(format!("somebody else refunds {amount} of {place}"));
     }
@@ -765,7 +765,7 @@ impl History {
             account,
             amount: back.amount.get(),
             result,
-            told: false,
+            reported: false,
         };
         let house = &mut self.houses[place];
         house.returns_on_their_way.remove(&back.id);
@@ -775,7 +775,7 @@ impl History {
 
     fn said_of_return(&mut self, place: usize, id: SharingReturnId) -> ReturnUpdate {
         let back = self.houses[place].returns.get_mut(&id).unwrap();
-        back.told = true;
+        back.reported = true;
         ReturnUpdate::Channel(ChannelReturn {
             wechat_return_id: "3009".into(),
             result: back.result,
@@ -810,9 +810,10 @@ impl History {
             2 => self.move_refund(place),
             3 => self.land(place),
             _ => {
-                let mut told = self.houses[place].refunds.iter();
-                let told = told.position(|refund| refund.told != Some(refund.status));
-                if let Some(index) = told {
+                let mut unreported = self.houses[place].refunds.iter();
+                let unreported =
+                    unreported.position(|refund| refund.reported != Some(refund.status));
+                if let Some(index) = unreported {
                     self.apply_refund_status(place, index);
                 }
             }
@@ -823,7 +824,7 @@ impl History {
         let fails = self.chance(4);
         let mut parts = self.houses[place].parts.iter_mut();
         if let Some(part) = parts.find(|part| part.result == PartResult::Pending) {
-            part.told = false;
+            part.reported = false;
             part.result = if fails {
                 PartResult::Closed
             } else {
@@ -836,7 +837,7 @@ impl History {
         let fails = self.chance(3);
         let mut returns = self.houses[place].returns.values_mut();
         if let Some(back) = returns.find(|back| back.result == ReturnResult::Processing) {
-            back.told = false;
+            back.reported = false;
             back.result = if fails {
                 ReturnResult::Failed
             } else {
@@ -997,9 +998,9 @@ impl History {
                 PartState::Failed => {}
             }
             *got -= back(&|state| state == ReturnState::Succeeded);
-            self.look_at_told(house, part);
+            self.look_at_reported(house, part);
         }
-        for (id, theirs) in house.returns.iter().filter(|(_, theirs)| theirs.told) {
+        for (id, theirs) in house.returns.iter().filter(|(_, theirs)| theirs.reported) {
             let expected = match theirs.result {
                 ReturnResult::Processing => continue,
                 ReturnResult::Success => ReturnState::Succeeded,
@@ -1010,9 +1011,9 @@ impl History {
         in_transit
     }
 
-    /// A part is what WeChat told of it.
-    fn look_at_told(&self, house: &House, part: &Part) {
-        let mut theirs = house.parts.iter().filter(|theirs| theirs.told);
+    /// A part is what WeChat reported of it.
+    fn look_at_reported(&self, house: &House, part: &Part) {
+        let mut theirs = house.parts.iter().filter(|theirs| theirs.reported);
         let theirs = theirs.find(|theirs| theirs.account == *part.account.expose());
         let expected = match theirs.map(|theirs| theirs.result) {
             None | Some(PartResult::Pending) => return,

@@ -80,7 +80,7 @@ pub async fn find_rule(
     let version: u32 = row.try_get(0)?;
     let parts = sqlx::query(
         "/* sharing.find_rule_parts */ SELECT p.receiver_id, r.kind, r.account, r.name_masked, p.ratio_ppm, p.description \
-         FROM sharing_rule_parts p JOIN sharing_receivers r ON r.id = p.receiver_id WHERE p.merchant_id = ? AND p.version = ? AND r.tenant_id = ? ORDER BY p.place",
+         FROM sharing_rule_parts p JOIN sharing_receivers r ON r.id = p.receiver_id WHERE p.merchant_id = ? AND p.version = ? AND r.tenant_id = ? ORDER BY p.position",
     )
     .bind(merchant)
     .bind(version)
@@ -261,13 +261,13 @@ impl SetSharingRule {
         .bind(&rule.by)
         .execute(tx.conn())
         .await?;
-        for (place, part) in (0_u8..).zip(&rule.parts) {
+        for (index, part) in (0_u8..).zip(&rule.parts) {
             sqlx::query(
-                "/* sharing.insert_rule_part */ INSERT INTO sharing_rule_parts (merchant_id, version, place, receiver_id, ratio_ppm, description) VALUES (?, ?, ?, ?, ?, ?)",
+                "/* sharing.insert_rule_part */ INSERT INTO sharing_rule_parts (merchant_id, version, position, receiver_id, ratio_ppm, description) VALUES (?, ?, ?, ?, ?, ?)",
             )
             .bind(rule.merchant)
             .bind(version)
-            .bind(place)
+            .bind(index)
             .bind(part.receiver)
             .bind(part.ratio_ppm)
             .bind(&part.description)
@@ -285,9 +285,9 @@ mod tests {
     use crate::primitives::Id;
 
     fn rule(active: bool, ratios: &[u32]) -> NewSharingRule {
-        let id = |place: usize| {
+        let id = |index: usize| {
             let mut bytes = [0; 16];
-            bytes[0] = u8::try_from(place).unwrap();
+            bytes[0] = u8::try_from(index).unwrap();
             ReceiverId::new(Id::from_bytes(bytes))
         };
         NewSharingRule {
@@ -297,8 +297,8 @@ mod tests {
             parts: ratios
                 .iter()
                 .enumerate()
-                .map(|(place, ratio)| NewRulePart {
-                    receiver: id(place),
+                .map(|(index, ratio)| NewRulePart {
+                    receiver: id(index),
                     ratio_ppm: *ratio,
                     description: "平台服务费".to_owned(),
                 })

@@ -7,7 +7,7 @@
 //! The other invariants would hold even if all of this were lost. Each rule below is a query whose
 //! rows are violations; all of them hold at every instant.
 //!
-//! That somebody was told is a row, open or resolved: an exception for what is about an order of
+//! A report is a row, open or resolved: an exception for what is about an order of
 //! ours, an alarm for a callback. Their texts are not checked.
 
 use sqlx::MySqlConnection;
@@ -23,7 +23,7 @@ const RULES: [Rule; 11] = [
         of: Subject::Refund,
         select: "r.id FROM refunds r WHERE r.origin <> 0 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e \
                 WHERE e.order_id = r.order_id AND e.refund_id = r.id AND e.kind IN ('foreign_refund', 'refund_contradiction'))",
-        violation: "was made elsewhere, and nobody was told",
+        violation: "was made elsewhere, and was not reported",
     },
     Rule {
         of: Subject::Refund,
@@ -39,19 +39,19 @@ const RULES: [Rule; 11] = [
     Rule {
         of: Subject::Order,
         select: "o.id FROM payment_orders o WHERE o.late <> 0 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id AND e.kind = 'late_payment')",
-        violation: "was paid after it had been closed, and nobody was told",
+        violation: "was paid after it had been closed, and was not reported",
     },
     Rule {
         of: Subject::Part,
         select: "p.id FROM sharing_parts p JOIN sharings s ON s.id = p.sharing_id WHERE p.late = 1 \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = s.order_id AND e.kind = 'sharing_contradiction')",
-        violation: "arrived after it had been called failed, and nobody was told",
+        violation: "arrived after it had been called failed, and was not reported",
     },
     Rule {
         of: Subject::Sharing,
         select: "s.id FROM sharings s WHERE s.stopped = 1 \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = s.order_id AND e.kind = 'sharing_contradiction')",
-        violation: "is stopped by what WeChat said, and nobody was told",
+        violation: "is stopped by what WeChat said, and was not reported",
     },
     Rule {
         of: Subject::Callback,

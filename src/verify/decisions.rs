@@ -20,7 +20,7 @@
 //! | `Settlement`, its points | `points.credit` | allow |
 //! | | `payment.create` | allow |
 //! | `PointsHeld` | `points.credit` | allow, verify or review, and |
-//! | | either stage | not allow at both: something wanted the review; or there is an exception that says why the payment itself is in doubt |
+//! | | either stage | not allow at both: something wanted the review; or there is an exception that says why the payment itself is uncertain |
 //! | `PointsAwarded`, at once | `points.credit` | allow |
 //! | `PointsAwarded`, pending | `points.credit` | verify or review, and it is there |
 //! | `PointsReserved`, `PointsDeducted`, `PointsCaptured` | `redeem` | not block |

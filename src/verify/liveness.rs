@@ -16,13 +16,13 @@
 //! | due later than anybody would say | [`AHEAD`], two hours | the longest pause is an hour; more was said by a clock that is ahead |
 //! | committed and not projected | [`RELAY`], ten minutes | the relay looks five times a second |
 //! | open, and not watched | an hour | the second scan comes after ten minutes |
-//! | stuck, and nobody was told | twice what `payments/stuck.rs` allows | |
+//! | stuck, and not reported | twice what `payments/stuck.rs` allows | |
 //! | held or open after its end | an hour | the job comes again each half minute, or minute |
 //! | a sweep of points | two days | it takes minutes, and one tenant's waits for another's |
 //! | attempts at one delivery | twenty | the tenth is the last, unless it cannot be noted |
 //!
-//! What people were told (exceptions) and what is no longer tried after many attempts (deliveries
-//! that are parked) is where they see it: in lists by state. Here it must say why.
+//! What was reported to people (exceptions) and what is no longer tried after many attempts
+//! (deliveries that are parked) is where they see it: in lists by state. Here it must say why.
 //!
 //! # A job that fails each time
 //!
@@ -32,20 +32,20 @@
 //!
 //! | what is taken | and fails each time: found by |
 //! |---|---|
-//! | refund, sharing, order to be shared, open order | the time in its state, its own age, when it was paid, when its time was over, beside what people were told |
+//! | refund, sharing, order to be shared, open order | the time in its state, its own age, when it was paid, when its time was over, beside its exceptions |
 //! | shares that come back for a withdrawn refund | the time since it was withdrawn |
-//! | hold of points | the end that its back end was told |
+//! | hold of points | the end that its back end was given |
 //! | review | its age: the end of an open one is not kept beside the claim, so more than a rule file may give it, and an hour |
 //! | delivery | its attempts, which each claim counts |
 //! | run of the expiry | when it was asked for |
 //!
-//! A hold that cannot be ended and a review that cannot time out are told to nobody but the log: it
+//! A hold that cannot be ended and a review that cannot time out are only in the log: it
 //! means that the ledger refuses what it accepted, so books that other rules here find broken, and
 //! there is no order whose exceptions a person would look at. That this check finds them has to be
 //! enough.
 //!
-//! Where a rule asks whether people were told it says of what: another exception of the same order
-//! says nothing. And where an exception is raised again until the thing makes progress, one that
+//! Where a rule asks for an exception it says of what: another exception of the same order says
+//! nothing. And where an exception is raised again until the thing makes progress, one that
 //! somebody resolved long ago is none.
 
 use sqlx::{MySqlConnection, Row as _};
@@ -129,12 +129,12 @@ const ALWAYS: [Rule; 23] = [
     Rule {
         of: Subject::Refund,
         select: "r.id FROM refunds r WHERE r.state = $refund.abnormal AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id AND e.kind = 'refund_abnormal')",
-        violation: "waits for a person to say where it shall go, and nobody was told",
+        violation: "waits for a person to say where it shall go, and was not reported",
     },
     Rule {
         of: Subject::Refund,
         select: "r.id FROM refunds r WHERE r.stuck = 1 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id AND e.kind = 'refund_stuck')",
-        violation: "counts as reported, and nobody was told",
+        violation: "counts as reported, and has no exception",
     },
     Rule {
         of: Subject::Refund,
@@ -144,7 +144,7 @@ const ALWAYS: [Rule; 23] = [
     Rule {
         of: Subject::Order,
         select: "o.id FROM payment_orders o WHERE o.refund_unknown = 1 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id AND e.kind = 'foreign_refund')",
-        violation: "waits for a person to say what was refunded elsewhere, and nobody was told",
+        violation: "waits for a person to say what was refunded elsewhere, and was not reported",
     },
     Rule {
         of: Subject::Sharing,
@@ -315,7 +315,7 @@ const RUNNING: [Rule; 19] = [
         select: "o.id FROM payment_orders o WHERE o.state IN ($order.created, $order.prepaid) AND o.expires_at < @days \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id AND e.refund_id IS NULL \
                 AND e.kind IN ('order_stuck', 'answer_mismatch') AND (e.resolved_at IS NULL OR e.resolved_at > @hours))",
-        violation: "is open for days after its time, and nobody was told",
+        violation: "is open for days after its time, and was not reported",
     },
     Rule {
         of: Subject::Refund,
@@ -324,7 +324,7 @@ const RUNNING: [Rule; 19] = [
         select: "r.id FROM refunds r WHERE ((r.state IN ($refund.returning, $refund.accepted) AND r.since < @hours) OR (r.state = $refund.processing AND r.since < @weeks)) AND r.stuck = 0 \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = r.order_id AND e.refund_id = r.id \
                 AND e.kind = 'answer_mismatch' AND e.created_at >= r.since)",
-        violation: "is stuck for too long, and nobody was told",
+        violation: "is stuck for too long, and was not reported",
     },
     Rule {
         of: Subject::Refund,
@@ -337,7 +337,7 @@ const RUNNING: [Rule; 19] = [
         select: "s.id FROM sharings s WHERE s.state <> $share.done AND s.id < #days \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = s.order_id \
                 AND e.kind = 'sharing_stuck' AND (e.resolved_at IS NULL OR e.resolved_at > @days))",
-        violation: "is stuck for days, and nobody was told",
+        violation: "is stuck for days, and was not reported",
     },
     Rule {
         of: Subject::Order,
@@ -346,7 +346,7 @@ const RUNNING: [Rule; 19] = [
         select: "d.order_id FROM sharing_dues d JOIN payment_orders o ON o.id = d.order_id WHERE o.paid_at < @days AND o.refund_unknown = 0 \
                 AND NOT EXISTS (SELECT 1 FROM payment_exceptions e WHERE e.order_id = o.id \
                 AND e.kind = 'sharing_stuck' AND (e.resolved_at IS NULL OR e.resolved_at > @hours))",
-        violation: "is to be shared for days, and nobody was told",
+        violation: "is to be shared for days, and was not reported",
     },
 ];
 

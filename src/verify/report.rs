@@ -105,7 +105,7 @@ impl Invariant {
                 "what is booked was allowed by what risk decided; decisions are what their columns say, and what their rules say when they are asked again"
             }
             Self::NothingIsStuck => {
-                "everything that is not final has somebody who moves it on, or people were told; the relay advances"
+                "everything that is not final has somebody who moves it on, or was reported to people; the relay advances"
             }
             Self::ChannelReportsAreRecorded => {
                 "what WeChat has said is in the books or in front of a person, whoever caused it; no call that may still be taken is forgotten"

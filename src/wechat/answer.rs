@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_does_not_speak_json_tells_nothing() {
+    fn answers_of_a_proxy_that_are_not_json_settle_nothing() {
         let unsigned = |status, body| outcome(status, SignatureCheck::Unsigned, body);
         assert_eq!(unsigned(403, "<html>Forbidden</html>"), "Unverified");
         assert_eq!(unsigned(404, ""), "Unverified");

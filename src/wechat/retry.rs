@@ -16,7 +16,7 @@ use crate::payments::RefusalKind;
 pub(super) enum RetryPolicy {
     /// Nothing: it only reads.
     Read,
-    /// The same thing, under the same number.
+    /// Repeats what was requested, under its number.
     SameNumber,
     /// As `SameNumber`, but WeChat counts failing calls of this kind (refunds: 6 a second, §5).
     SameNumberSparingly,

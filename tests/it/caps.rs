@@ -31,9 +31,9 @@ async fn a_daily_cap_holds_when_a_customer_pays_ten_times_at_once() {
         .await;
     let merchant = app.merchant("茶里巷", "1900000120").await;
     let (li, wang) = (app.customer("li").await, app.customer("wang").await);
-    let paying = (0..10).map(|place| {
+    let paying = (0..10).map(|index| {
         let (app, li, code) = (&app, li.clone(), merchant.code.clone());
-        async move { app.pay(&li, &code, 1000, &format!("k{place}")).await }
+        async move { app.pay(&li, &code, 1000, &format!("k{index}")).await }
     });
     futures_util::future::join_all(paying).await;
     assert_eq!(posted(&li).await, 55);
@@ -50,8 +50,8 @@ async fn a_total_cap_holds_across_customers_and_processes() {
     let merchant = app.merchant("茶里巷", "1900000121").await;
     let other = app.another_db().await;
     let mut orders = Vec::new();
-    for place in 0..30 {
-        let customer = app.customer(&format!("c{place}")).await;
+    for index in 0..30 {
+        let customer = app.customer(&format!("c{index}")).await;
         orders.push(app.create(&customer, &merchant.code, 700, "k").await);
     }
     let rule = app.app.rules().current(app.tenant.id).await.unwrap();
@@ -62,15 +62,15 @@ async fn a_total_cap_holds_across_customers_and_processes() {
         .current(app.tenant.id)
         .await
         .unwrap();
-    let settling = orders.iter().enumerate().map(|(place, order_no)| {
-        let db = if place % 2 == 0 {
+    let settling = orders.iter().enumerate().map(|(index, order_no)| {
+        let db = if index % 2 == 0 {
             app.db().clone()
         } else {
             other.clone()
         };
         let notice = PaidNotice {
             out_trade_no: order_no.clone(),
-            wechat_transaction_id: format!("4200000000{place:018}"),
+            wechat_transaction_id: format!("4200000000{index:018}"),
             sp_mchid: String::new(),
             sub_mchid: "1900000121".into(),
             payer_openid: None,

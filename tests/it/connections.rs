@@ -75,12 +75,12 @@ async fn busy(client: [u8; 4], address: SocketAddr) -> TcpStream {
         "content-type: application/json\r\ncontent-length: 9\r\nexpect: 100-continue\r\n",
     );
     let mut stream = say_from(client, address, &head).await;
-    let mut told = [0; 25];
-    timeout(PATIENCE, stream.read_exact(&mut told))
+    let mut answer = [0; 25];
+    timeout(PATIENCE, stream.read_exact(&mut answer))
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
     stream
 }
 
@@ -137,7 +137,7 @@ async fn whoever_says_nothing_keeps_nobody_out() {
 }
 
 #[tokio::test]
-async fn what_is_slow_is_told_so_and_what_is_too_large_at_once() {
+async fn slow_requests_are_refused_in_time_and_too_large_ones_at_once() {
     let app = TestApp::with_connections("", |bounds| {
         bounds.head_timeout = Duration::from_secs(1);
         bounds.body_timeout = Duration::from_secs(1);
@@ -227,7 +227,7 @@ async fn callbacks_have_a_reserve_when_all_connections_are_in_use() {
     let probe = request("GET", "/healthz", "");
     assert_eq!(status_from(LOCAL, address, &probe).await, 200);
     drop(held);
-    // The same caller, once there is room.
+    // That caller succeeds once there is room.
     eventually("there is room", || async {
         (status_from(LOCAL, address, &me).await == 401).then_some(())
     })

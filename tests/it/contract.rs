@@ -134,8 +134,8 @@ fn objects(value: &Value, at: &str, found: &mut Vec<String>) {
             }
         }
         Value::Array(items) => {
-            for (place, item) in items.iter().enumerate() {
-                objects(item, &format!("{at}/{place}"), found);
+            for (index, item) in items.iter().enumerate() {
+                objects(item, &format!("{at}/{index}"), found);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -422,8 +422,8 @@ fn texts(value: &Value, at: &str, found: &mut Vec<String>) {
             }
         }
         Value::Array(items) => {
-            for (place, item) in items.iter().enumerate() {
-                texts(item, &format!("{at}/{place}"), found);
+            for (index, item) in items.iter().enumerate() {
+                texts(item, &format!("{at}/{index}"), found);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

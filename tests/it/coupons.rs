@@ -34,10 +34,10 @@ async fn an_order_paid_with_a_coupon_counts_whole_for_merchant_and_points_and_go
         assert_eq!(order["amount_fen"], 1_000);
         assert_eq!(order["points_earned"], 10);
         // In two pieces, so that the coupon is divided.
-        for (place, fen) in [334, 666].into_iter().enumerate() {
+        for (index, fen) in [334, 666].into_iter().enumerate() {
             let path = format!("/api/v1/merchant/payments/{order_no}/refunds");
             let body = json!({ "amount_fen": fen, "reason": "不想要了" });
-            let asked = merchant.owner.keyed(&format!("{key}-{place}"));
+            let asked = merchant.owner.keyed(&format!("{key}-{index}"));
             let refund = asked.post(&path, &body).await.expect(201);
             let path = format!("/api/v1/merchant/refunds/{}", text(&refund, "refund_no"));
             let arrived: Value = eventually("the refund arrives", || async {

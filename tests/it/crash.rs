@@ -72,8 +72,8 @@ async fn killed_in_the_middle_nothing_answered_is_lost_and_the_books_are_clean()
             );
             tokio::spawn(async move {
                 let mut answered = Vec::new();
-                for place in (worker..ORDERS).step_by(16) {
-                    let customer = customers[place % customers.len()].keyed(&format!("k{place}"));
+                for index in (worker..ORDERS).step_by(16) {
+                    let customer = customers[index % customers.len()].keyed(&format!("k{index}"));
                     let body = json!({ "code": merchant.code, "amount_fen": 1000 });
                     // Whoever gets no answer asks again with the same key.
                     let order_no = eventually("a payment is created", || async {
@@ -158,7 +158,7 @@ async fn killed_in_the_middle_nothing_answered_is_lost_and_the_books_are_clean()
 
 /// SIGTERM while a callback is being committed: it is answered, and what it was told is true.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_is_told_to_stop_answers_what_it_took() {
+async fn a_service_that_is_stopped_answers_the_requests_that_it_accepted() {
     let scratch = Scratch::make().await;
     let tenant = demo_tenant(&scratch).await;
     let address = free_address();
@@ -199,11 +199,11 @@ async fn a_service_that_is_told_to_stop_answers_what_it_took() {
         async move { waiting.then_some(()) }
     })
     .await;
-    let told = Command::new("kill")
+    let signalled = Command::new("kill")
         .arg(service.process.id().to_string())
         .status()
         .unwrap();
-    assert!(told.success());
+    assert!(signalled.success());
     // It listens no more, and lives until it has answered.
     eventually("nothing more is taken", || async {
         std::net::TcpStream::connect(address).is_err().then_some(())

@@ -68,7 +68,7 @@ async fn listed(app: &TestApp, query: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_payment_is_reported_and_told_once() {
+async fn a_payment_is_reported_once_and_has_one_message() {
     let notes = Arc::new(Notes::default());
     let app = TestApp::with_notifier(notes.clone()).await;
     let settings = "/api/v1/admin/delivery-settings";
@@ -123,7 +123,7 @@ async fn a_payment_is_reported_and_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_that_wants_nothing_told_has_nothing_planned() {
+async fn a_tenant_without_deliveries_has_nothing_planned() {
     let notes = Arc::new(Notes::default());
     let app = TestApp::with_notifier(notes.clone()).await;
     let merchant = app.merchant("茶里", "1900000109").await;

@@ -33,8 +33,8 @@ fn examples<'a>(value: &'a Value, at: &str, found: &mut Vec<Placed<'a>>) {
             }
         }
         Value::Array(items) => {
-            for (place, item) in items.iter().enumerate() {
-                examples(item, &format!("{at}/{place}"), found);
+            for (index, item) in items.iter().enumerate() {
+                examples(item, &format!("{at}/{index}"), found);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -153,8 +153,8 @@ fn unsatisfiable(whole: &Value, value: &Value, at: &str, found: &mut Vec<String>
             }
         }
         Value::Array(items) => {
-            for (place, item) in items.iter().enumerate() {
-                unsatisfiable(whole, item, &format!("{at}/{place}"), found);
+            for (index, item) in items.iter().enumerate() {
+                unsatisfiable(whole, item, &format!("{at}/{index}"), found);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

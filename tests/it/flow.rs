@@ -76,9 +76,9 @@ async fn whatever_wechat_does_to_its_callbacks_a_payment_is_credited_once() {
     let app = TestApp::start().await;
     let merchant = app.merchant("老张面馆", "1900000110").await;
     let li = app.customer("li").await;
-    for (place, fault) in Fault::ALL.into_iter().enumerate() {
+    for (index, fault) in Fault::ALL.into_iter().enumerate() {
         let order_no = app
-            .create(&li, &merchant.code, 1000, &format!("k{place}"))
+            .create(&li, &merchant.code, 1000, &format!("k{index}"))
             .await;
         app.simulator
             .pay(&order_no, Payment::with([fault]))
@@ -399,8 +399,8 @@ async fn lists_are_read_to_their_end_page_by_page() {
     let app = TestApp::start().await;
     let merchant = app.merchant("山海咖啡", "1900000117").await;
     let li = app.customer("li").await;
-    for place in 0..7 {
-        app.pay(&li, &merchant.code, 100 + place, &format!("k{place}"))
+    for index in 0..7 {
+        app.pay(&li, &merchant.code, 100 + index, &format!("k{index}"))
             .await;
     }
     for path in [
@@ -442,16 +442,16 @@ async fn callers_who_hang_up_at_any_moment_leave_one_order_each_or_none() {
     let app = TestApp::start().await;
     let merchant = app.merchant("茶里巷", "1900000118").await;
     let li = app.customer("li").await;
-    for place in 0..60_u64 {
+    for index in 0..60_u64 {
         let body = json!({ "code": merchant.code, "amount_fen": 100 });
-        let hasty = li.keyed(&format!("k{place}"));
+        let hasty = li.keyed(&format!("k{index}"));
         let sending = hasty.post("/api/v1/customer/payments", &body);
-        let patience = std::time::Duration::from_micros(place * 400);
+        let patience = std::time::Duration::from_micros(index * 400);
         let _ = tokio::time::timeout(patience, sending).await;
     }
     // Each asks again, with the key that it had.
-    for place in 0..60 {
-        app.create(&li, &merchant.code, 100, &format!("k{place}"))
+    for index in 0..60 {
+        app.create(&li, &merchant.code, 100, &format!("k{index}"))
             .await;
     }
     assert_eq!(app.count("SELECT COUNT(*) FROM payment_orders").await, 60);

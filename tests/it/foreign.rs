@@ -41,7 +41,7 @@ async fn take(
     payments::handle_callback(payments, setup.app.tenant.id, HEADERS, body).await
 }
 
-async fn told(setup: &RefundSetup, body: Bytes) -> HandledCallback {
+async fn handled(setup: &RefundSetup, body: Bytes) -> HandledCallback {
     take(&setup.payments, setup, body).await.unwrap()
 }
 
@@ -70,7 +70,7 @@ pub(crate) async fn elsewhere(
     let body = setup
         .channel
         .foreign_notice(&order, number, &transaction(&order), notice);
-    told(setup, body).await
+    handled(setup, body).await
 }
 
 async fn state(
@@ -199,7 +199,7 @@ async fn what_does_not_fit_the_order_moves_nothing_and_names_it() {
         .channel
         .foreign_notice(&known, "A", "T-of-nobody", "n1");
     assert_eq!(
-        told(&setup, strange).await,
+        handled(&setup, strange).await,
         HandledCallback::Rejected("wrong_transaction")
     );
     said("B", 1_001);
@@ -207,7 +207,7 @@ async fn what_does_not_fit_the_order_moves_nothing_and_names_it() {
         .channel
         .foreign_notice(&known, "B", &transaction(&known), "n2");
     assert_eq!(
-        told(&setup, much).await,
+        handled(&setup, much).await,
         HandledCallback::Rejected("wrong_amount")
     );
     assert_eq!(
@@ -299,15 +299,18 @@ async fn a_late_payment_that_others_refund_does_not_go_back_a_second_time() {
         .refunds_elsewhere(&order, "TK", 400, RefundStatus::Success);
     setup.channel.says_paid(&order, "4200", at, true);
     let notice = setup.channel.foreign_notice(&order, "TK", "4200", "n");
-    assert_eq!(told(&setup, notice).await, HandledCallback::Refund);
+    assert_eq!(handled(&setup, notice).await, HandledCallback::Refund);
     let paid = setup.order(order.id).await;
     assert_eq!(paid.state.kind(), OrderStateKind::PartlyRefunded);
     assert_eq!(paid.refunds.asked, Money::constant(400));
     assert_eq!(paid.refundable(), Money::constant(600));
     let refunds = "SELECT COUNT(*) FROM refunds";
     assert_eq!(setup.app.count(refunds).await, 1);
-    let told = setup.exceptions().await;
-    assert!(told.contains(&"late_payment".to_owned()), "{told:?}");
+    let exceptions = setup.exceptions().await;
+    assert!(
+        exceptions.contains(&"late_payment".to_owned()),
+        "{exceptions:?}"
+    );
     setup.app.finish().await;
 }
 
@@ -319,27 +322,27 @@ async fn their_notice_before_ours_asks_about_the_order_first() {
         .channel
         .refunds_elsewhere(&order, "TK", 1_000, RefundStatus::Success);
     let notice = setup.channel.foreign_notice(&order, "TK", "4200", "n1");
-    // WeChat does not say that it is paid: it is kept, somebody is told, and it comes again.
+    // WeChat does not say that it is paid: it is kept with an alarm, and it comes again.
     let early = take(&setup.payments, &setup, notice.clone()).await;
     assert!(matches!(early, Err(CallbackError::Db(_))), "{early:?}");
     let kept = "SELECT COUNT(*) FROM callback_events e JOIN callback_alarms a ON a.event_id = e.id WHERE e.outcome = 5 AND a.reason = 'refund_of_unpaid'";
     assert_eq!(setup.app.count(kept).await, 1);
     let at = setup.app.app.now();
     setup.channel.says_paid(&order, "4200", at, true);
-    assert_eq!(told(&setup, notice).await, HandledCallback::Refund);
+    assert_eq!(handled(&setup, notice).await, HandledCallback::Refund);
     let whole = setup.order(order.id).await;
     assert_eq!(whole.state.kind(), OrderStateKind::Refunded);
     assert!(!whole.refunds.unknown);
     assert_eq!(setup.has(order.id).await, (0, 0, 0));
     let late = setup.channel.paid_notice(&order, "4200", at, "n2");
-    assert_eq!(told(&setup, late).await, HandledCallback::Duplicate);
+    assert_eq!(handled(&setup, late).await, HandledCallback::Duplicate);
     setup.app.finish().await;
 }
 
 /// A callback that failed is judged anew when it comes again. That its alarm was raised then must
 /// not keep it from being told now.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_notice_that_failed_and_is_rejected_later_is_told_once() {
+async fn a_notice_that_failed_and_is_rejected_later_raises_one_alarm() {
     let setup = RefundSetup::open().await;
     let order = unpaid(&setup, 1_000, "k").await;
     let channel = &setup.channel;
@@ -352,10 +355,10 @@ async fn a_notice_that_failed_and_is_rejected_later_is_told_once() {
         assert!(matches!(early, Err(CallbackError::Db(_))), "{early:?}");
     }
     channel.says_paid(&order, "4200", setup.app.app.now(), true);
-    assert_eq!(told(&setup, first).await, HandledCallback::Refund);
+    assert_eq!(handled(&setup, first).await, HandledCallback::Refund);
     let before = setup.exceptions().await;
     for _ in 0..2 {
-        let again = told(&setup, second.clone()).await;
+        let again = handled(&setup, second.clone()).await;
         assert_eq!(again, HandledCallback::Rejected("refund_over_paid"));
         let added = setup.exceptions().await.split_off(before.len());
         assert_eq!(added, ["foreign_refund"]);
@@ -374,7 +377,7 @@ async fn a_refund_of_ours_that_does_not_fit_beside_a_foreign_one_fails_and_the_r
         .set_policy(|terms| terms.refund_review_above = Money::constant(700))
         .await;
     let order = setup.paid(1_000, "k").await;
-    // WeChat says no, and does not have it: but nothing was heard of an attempt before.
+    // WeChat says no, and does not have it: but an attempt before had no answer.
     setup.channel.answers([
         ChannelReply::Nothing,
         ChannelReply::No(RefusalKind::Rejected),
@@ -428,8 +431,8 @@ async fn no_more_arrives_than_was_paid_whoever_says_so() {
     let taken = elsewhere(&setup, order, ("TK", 600), RefundStatus::Success, "n").await;
     assert_eq!(taken, HandledCallback::Refund);
     let before = setup.has(order).await;
-    let told = setup.called_back(&ours, RefundStatus::Success, "m").await;
-    assert_eq!(told, HandledCallback::Rejected("refund_over_paid"));
+    let reply = setup.called_back(&ours, RefundStatus::Success, "m").await;
+    assert_eq!(reply, HandledCallback::Rejected("refund_over_paid"));
     setup
         .channel
         .knows([ChannelReply::Is(RefundStatus::Success)]);
@@ -482,7 +485,7 @@ async fn theirs_may_be_abnormal_before_it_arrives_or_is_closed() {
     assert_eq!(taken, HandledCallback::Refund);
     assert_eq!(setup.order(order).await.refundable(), Money::constant(800));
     assert_eq!(setup.has(order).await, (8, 0, 0));
-    // Closed before anything was heard of it.
+    // Closed before its first callback.
     let taken = elsewhere(&setup, order, ("C", 300), RefundStatus::Closed, "n4").await;
     assert_eq!(taken, HandledCallback::Refund);
     assert_eq!(setup.order(order).await.refundable(), Money::constant(800));
@@ -490,7 +493,7 @@ async fn theirs_may_be_abnormal_before_it_arrives_or_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn told_at_once_in_two_processes_it_is_one_refund() {
+async fn one_callback_in_two_processes_at_once_is_one_refund() {
     let setup = RefundSetup::open().await;
     let order = setup.paid(1_000, "k").await;
     let known = setup.order(order).await;
@@ -501,27 +504,27 @@ async fn told_at_once_in_two_processes_it_is_one_refund() {
     setup
         .channel
         .refunds_elsewhere(&known, "TK", 400, RefundStatus::Success);
-    let mut tellers = Vec::new();
-    for place in 0..12 {
-        let payments = if place % 2 == 0 {
+    let mut handlers = Vec::new();
+    for index in 0..12 {
+        let payments = if index % 2 == 0 {
             setup.payments.clone()
         } else {
             other.clone()
         };
-        let notice = format!("n{place}");
+        let notice = format!("n{index}");
         let body = setup
             .channel
             .foreign_notice(&known, "TK", &transaction(&known), &notice);
         let tenant = setup.app.tenant.id;
-        tellers.push(tokio::spawn(async move {
+        handlers.push(tokio::spawn(async move {
             payments::handle_callback(&payments, tenant, HEADERS, body)
                 .await
                 .unwrap()
         }));
     }
     let mut booked = 0;
-    for teller in tellers {
-        booked += u32::from(teller.await.unwrap() == HandledCallback::Refund);
+    for handler in handlers {
+        booked += u32::from(handler.await.unwrap() == HandledCallback::Refund);
     }
     assert_eq!(booked, 1);
     assert_eq!(setup.has(order).await, (6, 0, 0));
@@ -541,7 +544,7 @@ async fn times_that_cannot_be_are_an_alarm_and_stop_nobody() {
         let body = setup
             .channel
             .paid_notice(&order, &format!("42{key}"), at, key);
-        assert_eq!(told(&setup, body).await, HandledCallback::Settled);
+        assert_eq!(handled(&setup, body).await, HandledCallback::Settled);
         let paid = setup.order(order.id).await;
         let paid_at = paid.state.payment().unwrap().paid_at;
         let off = paid_at.seconds() - setup.app.app.now().seconds();
@@ -559,7 +562,7 @@ async fn times_that_cannot_be_are_an_alarm_and_stop_nobody() {
         .channel
         .refund_notice(&refund, RefundStatus::Success, (paid.0, &paid.1), "n");
     setup.channel.dated(&body, never);
-    assert_eq!(told(&setup, body).await, HandledCallback::Refund);
+    assert_eq!(handled(&setup, body).await, HandledCallback::Refund);
     let kinds = "SELECT COUNT(*) FROM payment_exceptions WHERE kind = 'implausible_time'";
     assert_eq!(setup.app.count(kinds).await, 3);
     // The relay goes on.
@@ -577,7 +580,7 @@ async fn withheld_twice(setup: &RefundSetup, key: &str) -> (OrderId, Refund) {
     let body = setup
         .channel
         .paid_notice(&order, &format!("42{key}"), long_ago, key);
-    assert_eq!(told(setup, body).await, HandledCallback::Settled);
+    assert_eq!(handled(setup, body).await, HandledCallback::Settled);
     let ours = setup.refund(order.id, Some(700), &format!("r{key}")).await;
     assert_eq!(ours.state.kind(), RefundStateKind::Processing);
     let theirs = (&*format!("TK{key}"), 600);
@@ -769,7 +772,7 @@ async fn unrecorded_channel_reports_are_found_and_named() {
     for (statement, says) in [
         (
             "DELETE FROM payment_exceptions WHERE kind = 'foreign_refund' AND refund_id IS NOT NULL",
-            "was made elsewhere, and nobody was told",
+            "was made elsewhere, and was not reported",
         ),
         (
             "DELETE FROM foreign_refunds",
@@ -785,15 +788,15 @@ async fn unrecorded_channel_reports_are_found_and_named() {
         ),
         (
             "DELETE FROM payment_exceptions WHERE kind = 'late_payment'",
-            "was paid after it had been closed, and nobody was told",
+            "was paid after it had been closed, and was not reported",
         ),
         (
             "DELETE FROM callback_alarms",
-            "was truly WeChat's, nothing was done of it, and nobody was told",
+            "is authentic, was not acted on and has no alarm",
         ),
         (
             "UPDATE callback_events SET outcome = 5 WHERE outcome IN (1, 2) LIMIT 1",
-            "was truly WeChat's, nothing was done of it, and nobody was told",
+            "is authentic, was not acted on and has no alarm",
         ),
         (
             "DELETE FROM callback_events WHERE outcome = 3",
@@ -969,12 +972,12 @@ async fn an_operator_asks_about_a_paid_order() {
     };
     setup.app.simulator.refund_elsewhere(elsewhere).unwrap();
     let path = format!("/api/v1/admin/payments/{no}/confirm");
-    let told = eventually("WeChat says so", || async {
-        let told = setup.app.admin().post(&path, &json!({})).await.expect(200);
-        (told["refund_unknown"] == true).then_some(told)
+    let reply = eventually("WeChat says so", || async {
+        let reply = setup.app.admin().post(&path, &json!({})).await.expect(200);
+        (reply["refund_unknown"] == true).then_some(reply)
     })
     .await;
-    assert_eq!(told["refundable_fen"], 0, "{told}");
+    assert_eq!(reply["refundable_fen"], 0, "{reply}");
     assert_eq!(setup.exceptions().await, ["foreign_refund"]);
     setup.app.finish().await;
 }

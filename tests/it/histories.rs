@@ -127,10 +127,10 @@ async fn look(caller: &Caller, path: &str) -> Value {
 }
 
 /// One order's life.
-async fn play(world: &World, place: usize) {
+async fn play(world: &World, index: usize) {
     let mut rng = StdRng::seed_from_u64(
         world.seed
-            ^ u64::try_from(place)
+            ^ u64::try_from(index)
                 .unwrap()
                 .wrapping_mul(0x9e37_79b9_7f4a_7c15),
     );
@@ -138,7 +138,7 @@ async fn play(world: &World, place: usize) {
     let merchant = &world.merchants[rng.random_range(0..world.merchants.len())];
     let amount: i64 = rng.random_range(1..20_000);
     let native = rng.random_range(0..100) < 15;
-    let key = format!("order-{place}");
+    let key = format!("order-{index}");
     let (path, body, caller) = if native {
         (
             "/api/v1/merchant/payments",
@@ -155,7 +155,7 @@ async fn play(world: &World, place: usize) {
     let (status, made) = insist(&caller.keyed(&key), path, &body).await;
     assert_eq!(status, 201, "{made}");
     let order_no = made["order_no"].as_str().unwrap().to_owned();
-    let payer = format!("payer-{}", place % 7);
+    let payer = format!("payer-{}", index % 7);
     let pay = |how: Payment| {
         let (world, order_no, made) = (world, order_no.clone(), made.clone());
         let payer = wechat_pay_simulator::openid_for(&payer);
@@ -170,12 +170,12 @@ async fn play(world: &World, place: usize) {
         }
     };
     let close = async {
-        let by = if native || place.is_multiple_of(2) {
+        let by = if native || index.is_multiple_of(2) {
             &merchant.owner
         } else {
             customer
         };
-        let audience = if native || place.is_multiple_of(2) {
+        let audience = if native || index.is_multiple_of(2) {
             "merchant"
         } else {
             "customer"
@@ -204,7 +204,7 @@ async fn play(world: &World, place: usize) {
     world.done.fetch_add(1, Ordering::SeqCst);
     if rng.random_range(0..100) < 60 {
         let many = rng.random_range(1..=4);
-        let wishes: Vec<(i64, bool, u32)> = (0..many)
+        let requests: Vec<(i64, bool, u32)> = (0..many)
             .map(|_| {
                 (
                     rng.random_range(1..=amount),
@@ -213,7 +213,7 @@ async fn play(world: &World, place: usize) {
                 )
             })
             .collect();
-        refund(world, merchant, &order_no, place, &wishes).await;
+        refund(world, merchant, &order_no, index, &requests).await;
     }
 }
 
@@ -223,10 +223,10 @@ async fn refund(
     world: &World,
     merchant: &Merchant,
     order_no: &str,
-    place: usize,
-    wishes: &[(i64, bool, u32)],
+    index: usize,
+    requests: &[(i64, bool, u32)],
 ) {
-    let asking = wishes
+    let asking = requests
         .iter()
         .enumerate()
         .flat_map(|(number, (amount, by_merchant, times))| {
@@ -239,7 +239,7 @@ async fn refund(
                 let path = format!("/api/v1/{audience}/payments/{order_no}/refunds");
                 let body = json!({ "amount_fen": amount, "reason": "顾客退货" });
                 let (status, answer) = insist(
-                    &caller.keyed(&format!("refund-{place}-{number}")),
+                    &caller.keyed(&format!("refund-{index}-{number}")),
                     &path,
                     &body,
                 )
@@ -255,7 +255,7 @@ async fn refund(
     {
         if answer["state"] == "awaiting_approval" {
             let number = answer["refund_no"].as_str().unwrap();
-            let (verb, body) = if place.is_multiple_of(3) {
+            let (verb, body) = if index.is_multiple_of(3) {
                 ("reject", json!({ "reason": "商品已使用" }))
             } else {
                 ("approve", json!({}))
@@ -334,8 +334,8 @@ async fn hundreds_of_histories_end_in_clean_books_that_agree_with_wechat() {
         .map(|worker| {
             let world = Arc::clone(&world);
             tokio::spawn(async move {
-                for place in (worker..ORDERS).step_by(WORKERS) {
-                    play(&world, place).await;
+                for index in (worker..ORDERS).step_by(WORKERS) {
+                    play(&world, index).await;
                 }
             })
         })

@@ -51,26 +51,26 @@ fn to_share(due: &str) -> String {
     )
 }
 
-/// A sharing that began long ago, is not done, and is looked at again; and what people were told of
-/// it.
-fn long_sharing(state: u8, told: &str) -> String {
+/// A sharing that began long ago, is not done, and is looked at again; and the SQL of
+/// its exception.
+fn long_sharing(state: u8, exception: &str) -> String {
     format!(
         "INSERT INTO sharings (id, tenant_id, order_id, merchant_id, base_fen, asked_before_fen, state, version, release_id, attempts, calls, unsure, stopped, next_attempt_at) \
          SELECT CONCAT(x'019000000000', REPEAT(x'11', 10)), tenant_id, id, merchant_id, amount_fen, 0, {state}, 1, REPEAT(x'12', 16), 0, 0, 0, 0, {SOON} \
-         FROM payment_orders WHERE state = 3 ORDER BY id LIMIT 1; {told}"
+         FROM payment_orders WHERE state = 3 ORDER BY id LIMIT 1; {exception}"
     )
 }
 
-/// People were told of each of these orders; and somebody resolved it then, if that is a time.
-fn told(kind: &str, (order, of): (&str, &str), resolved: &str) -> String {
+/// Raises an exception for each of these orders; resolved then, if that is a time.
+fn exception(kind: &str, (order, of): (&str, &str), resolved: &str) -> String {
     format!(
         "INSERT INTO payment_exceptions (id, tenant_id, kind, order_id, detail, resolution, resolved_by, resolved_at, created_at) \
          SELECT CONCAT(SUBSTR({order}, 1, 15), x'55'), tenant_id, '{kind}', {order}, 'x', IF(({resolved}) IS NULL, NULL, 'x'), IF(({resolved}) IS NULL, NULL, 'operator:lin'), {resolved}, {LONG_AGO} FROM {of}"
     )
 }
 
-/// The same of each refund in this state.
-fn told_of_refund(kind: &str, state: u8, at: &str) -> String {
+/// Raises an exception for each refund in this state.
+fn exception_of_refund(kind: &str, state: u8, at: &str) -> String {
     format!(
         "INSERT INTO payment_exceptions (id, tenant_id, kind, order_id, refund_id, detail, resolution, resolved_by, resolved_at, created_at) \
          SELECT CONCAT(SUBSTR(id, 1, 15), x'55'), tenant_id, '{kind}', order_id, id, 'x', 'x', 'operator:lin', {at}, {at} FROM refunds WHERE state = {state}"
@@ -85,7 +85,7 @@ fn sweep(asked: &str) -> String {
     )
 }
 
-/// Orders of which people are told: what they are called where they are read.
+/// Orders that are reported to people: what they are called where they are read.
 const OPEN: (&str, &str) = ("id", "payment_orders WHERE state IN (1, 2)");
 const TO_SHARE: (&str, &str) = ("id", "payment_orders WHERE sharing = 1");
 const SHARED: (&str, &str) = ("order_id", "sharings");
@@ -134,24 +134,24 @@ async fn whatever_is_stuck_is_found_and_named() {
         ("UPDATE refunds SET next_attempt_at = NULL WHERE state = 5".into(), "is under way, and nobody looks at it again"),
         ("UPDATE refunds SET next_attempt_at = NULL WHERE state = 7".into(), "is under way, and nobody looks at it again"),
         (format!("UPDATE refunds SET next_attempt_at = {SOON} WHERE state = 6"), "is over or waits for a person, and is looked at again"),
-        ("DELETE FROM payment_exceptions".into(), "nobody was told"),
-        ("UPDATE refunds SET stuck = 1 WHERE state = 5".into(), "counts as reported, and nobody was told"),
+        ("DELETE FROM payment_exceptions".into(), "was not reported"),
+        ("UPDATE refunds SET stuck = 1 WHERE state = 5".into(), "counts as reported, and has no exception"),
         ("INSERT INTO payment_exceptions (id, tenant_id, kind, order_id, refund_id, detail, created_at) SELECT REPEAT(x'11', 16), tenant_id, 'refund_stuck', order_id, id, 'x', UTC_TIMESTAMP(6) FROM refunds WHERE state = 6".into(), "makes progress, and an open exception says that it is stuck"),
         (format!("UPDATE refunds SET next_attempt_at = {PAST} WHERE state = 5"), "is due for more than an hour, and nobody came"),
         (format!("UPDATE refunds SET next_attempt_at = {MONTH} WHERE state = 5"), "is due later than anybody would have said"),
-        ("UPDATE refunds SET since = UTC_TIMESTAMP(6) - INTERVAL 15 DAY WHERE state = 5".into(), "is stuck for too long, and nobody was told"),
-        ("UPDATE refunds SET state = 4, since = UTC_TIMESTAMP(6) - INTERVAL 3 HOUR WHERE state = 5".into(), "is stuck for too long, and nobody was told"),
+        ("UPDATE refunds SET since = UTC_TIMESTAMP(6) - INTERVAL 15 DAY WHERE state = 5".into(), "is stuck for too long, and was not reported"),
+        ("UPDATE refunds SET state = 4, since = UTC_TIMESTAMP(6) - INTERVAL 3 HOUR WHERE state = 5".into(), "is stuck for too long, and was not reported"),
         // Orders.
         ("REPLACE INTO scan_positions (scan, position) VALUES ('old', REPEAT(x'ff', 16))".into(), "both scans have passed it by"),
         ("UPDATE payment_orders SET id = CONCAT(x'019000000000', SUBSTR(id, 7)) WHERE state IN (1, 2)".into(), "is open for more than an hour, and nobody watches it"),
         (watch(PAST), "is to be asked about for more than an hour"),
         (watch(MONTH), "is to be asked about later than anybody would have said"),
-        ("UPDATE payment_orders SET expires_at = UTC_TIMESTAMP(6) - INTERVAL 3 DAY WHERE state IN (1, 2)".into(), "is open for days after its time, and nobody was told"),
-        ("UPDATE payment_orders SET refund_unknown = 1 WHERE state = 3 LIMIT 1".into(), "waits for a person to say what was refunded elsewhere, and nobody was told"),
+        ("UPDATE payment_orders SET expires_at = UTC_TIMESTAMP(6) - INTERVAL 3 DAY WHERE state IN (1, 2)".into(), "is open for days after its time, and was not reported"),
+        ("UPDATE payment_orders SET refund_unknown = 1 WHERE state = 3 LIMIT 1".into(), "waits for a person to say what was refunded elsewhere, and was not reported"),
         ("UPDATE payment_orders SET sharing = 1 WHERE state = 3 LIMIT 1".into(), "is paid and to be shared, and nobody shares it"),
         (to_share(PAST), "is to be shared for more than an hour"),
         (to_share(MONTH), "is to be shared later than anybody would have said"),
-        (format!("{}; UPDATE payment_orders SET paid_at = UTC_TIMESTAMP(6) - INTERVAL 3 DAY WHERE sharing = 1", to_share(SOON)), "is to be shared for days, and nobody was told"),
+        (format!("{}; UPDATE payment_orders SET paid_at = UTC_TIMESTAMP(6) - INTERVAL 3 DAY WHERE sharing = 1", to_share(SOON)), "is to be shared for days, and was not reported"),
         // Points.
         ("UPDATE payment_orders SET review = 2 WHERE state = 3 LIMIT 1".into(), "has points under a review that nobody decides"),
         (points_transaction(1, 5, ("NULL", "NULL")), "is under a review that nobody decides"),
@@ -195,18 +195,18 @@ async fn whatever_is_stuck_is_found_and_named() {
 async fn what_is_taken_again_and_again_and_fails_each_time_is_found_and_named() {
     let setup = books().await;
     let expired = "UPDATE payment_orders SET expires_at = UTC_TIMESTAMP(6) - INTERVAL 3 DAY WHERE state IN (1, 2)";
-    let open = "is open for days after its time, and nobody was told";
+    let open = "is open for days after its time, and was not reported";
     let waits =
         "UPDATE refunds SET state = 4, since = UTC_TIMESTAMP(6) - INTERVAL 3 HOUR WHERE state = 5";
     let withdrawn =
         "UPDATE refunds SET state = 10, since = UTC_TIMESTAMP(6) - INTERVAL 15 DAY WHERE state = 5";
-    let refund = "is stuck for too long, and nobody was told";
-    let sharing = "is stuck for days, and nobody was told";
+    let refund = "is stuck for too long, and was not reported";
+    let sharing = "is stuck for days, and was not reported";
     let due = format!(
         "{}; UPDATE payment_orders SET paid_at = {LONG_AGO} WHERE sharing = 1",
         to_share(SOON)
     );
-    let shared = "is to be shared for days, and nobody was told";
+    let shared = "is to be shared for days, and was not reported";
     let held = "holds points for more than an hour after its end";
     let aged = |days: u8| {
         format!("UPDATE risk_reviews SET created_at = UTC_TIMESTAMP(6) - INTERVAL {days} DAY")
@@ -235,92 +235,95 @@ async fn what_is_taken_again_and_again_and_fails_each_time_is_found_and_named() 
             withdrawn.into(),
             "shares are still on their way back for it",
         ),
-        // What people were told of something else, or long ago, or before it came into its state.
+        // Exceptions of something else, or from long ago, or from before it came into its state.
         (
-            format!("{expired}; {}", told("late_payment", OPEN, "NULL")),
+            format!("{expired}; {}", exception("late_payment", OPEN, "NULL")),
             open,
         ),
         (
-            format!("{expired}; {}", told("order_stuck", OPEN, LONG_AGO)),
+            format!("{expired}; {}", exception("order_stuck", OPEN, LONG_AGO)),
             open,
         ),
         (
-            format!("{waits}; {}", told_of_refund("refund_stuck", 4, PAST)),
+            format!("{waits}; {}", exception_of_refund("refund_stuck", 4, PAST)),
             refund,
         ),
         (
-            format!("{waits}; {}", told_of_refund("answer_mismatch", 4, LONG_AGO)),
+            format!("{waits}; {}", exception_of_refund("answer_mismatch", 4, LONG_AGO)),
             refund,
         ),
         (
-            format!("{waits}; {}", told_of_refund("refund_refused", 4, PAST)),
+            format!("{waits}; {}", exception_of_refund("refund_refused", 4, PAST)),
             refund,
         ),
         (long_sharing(3, "SELECT 1"), sharing),
         (
-            long_sharing(3, &told("sharing_contradiction", SHARED, "NULL")),
+            long_sharing(3, &exception("sharing_contradiction", SHARED, "NULL")),
             sharing,
         ),
         (
-            long_sharing(2, &told("sharing_failed", SHARED, LONG_AGO)),
+            long_sharing(2, &exception("sharing_failed", SHARED, LONG_AGO)),
             sharing,
         ),
         (
-            long_sharing(1, &told("sharing_stuck", SHARED, LONG_AGO)),
+            long_sharing(1, &exception("sharing_stuck", SHARED, LONG_AGO)),
             sharing,
         ),
         (
-            format!("{due}; {}", told("sharing_stuck", TO_SHARE, LONG_AGO)),
+            format!("{due}; {}", exception("sharing_stuck", TO_SHARE, LONG_AGO)),
             shared,
         ),
         (
             "UPDATE payment_exceptions SET kind = 'refund_refused' WHERE kind = 'refund_abnormal'"
                 .into(),
-            "waits for a person to say where it shall go, and nobody was told",
+            "waits for a person to say where it shall go, and was not reported",
         ),
     ];
-    // What waits because somebody was told, or not too long yet.
+    // What waits and was reported, or not too long yet.
     let right: Vec<(String, &str)> = vec![
         (points_transaction(3, 1, (SOON, SOON)), held),
         (format!("{reviewed}{}", aged(29)), timed_out),
         (tried(10), noted),
         (sweep(PAST), swept),
         (
-            format!("{expired}; {}", told("order_stuck", OPEN, "NULL")),
+            format!("{expired}; {}", exception("order_stuck", OPEN, "NULL")),
             open,
         ),
         (
-            format!("{expired}; {}", told("answer_mismatch", OPEN, "NULL")),
+            format!("{expired}; {}", exception("answer_mismatch", OPEN, "NULL")),
             open,
         ),
         (
             format!(
                 "{expired}; {}",
-                told("order_stuck", OPEN, "UTC_TIMESTAMP(6)")
+                exception("order_stuck", OPEN, "UTC_TIMESTAMP(6)")
             ),
             open,
         ),
         (
-            format!("{waits}; {}", told_of_refund("answer_mismatch", 4, PAST)),
+            format!(
+                "{waits}; {}",
+                exception_of_refund("answer_mismatch", 4, PAST)
+            ),
             refund,
         ),
         (
             format!(
                 "{waits}; UPDATE refunds SET stuck = 1 WHERE state = 4; {}",
-                told_of_refund("refund_stuck", 4, PAST)
+                exception_of_refund("refund_stuck", 4, PAST)
             ),
             refund,
         ),
         (
-            long_sharing(3, &told("sharing_stuck", SHARED, "NULL")),
+            long_sharing(3, &exception("sharing_stuck", SHARED, "NULL")),
             sharing,
         ),
         (
-            long_sharing(2, &told("sharing_stuck", SHARED, PAST)),
+            long_sharing(2, &exception("sharing_stuck", SHARED, PAST)),
             sharing,
         ),
         (
-            format!("{due}; {}", told("sharing_stuck", TO_SHARE, "NULL")),
+            format!("{due}; {}", exception("sharing_stuck", TO_SHARE, "NULL")),
             shared,
         ),
         (

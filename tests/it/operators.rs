@@ -170,14 +170,14 @@ async fn a_callback_about_what_is_paid_already_is_kept_as_a_duplicate() {
     let merchant = app.merchant("茶里巷", "1900000167").await;
     let li = app.customer("li").await;
     let path = format!("/api/v1/wechat/notify/{}/payments", app.tenant.id);
-    let tell = async |callback: &SignedCallback| {
+    let call_back = async |callback: &SignedCallback| {
         let headers = callback.headers.iter();
         let headers: Vec<(&str, String)> = headers
             .map(|(name, value)| (name.as_str(), value.to_str().unwrap().to_owned()))
             .collect();
         let body = callback.body.to_vec();
-        let told = app.anyone().raw(&path, &headers, body).await;
-        assert_eq!(told.status, 204);
+        let reply = app.anyone().raw(&path, &headers, body).await;
+        assert_eq!(reply.status, 204);
     };
     let admin = app.admin();
     let kept = async |outcome: &str| {
@@ -198,20 +198,23 @@ async fn a_callback_about_what_is_paid_already_is_kept_as_a_duplicate() {
     assert_eq!((kept("settled").await, kept("duplicate").await), (0, 0));
     let late = app.simulator.callback_for(&asked).unwrap();
     for _ in 0..2 {
-        tell(&late).await;
+        call_back(&late).await;
         assert_eq!((kept("settled").await, kept("duplicate").await), (0, 1));
     }
-    // Settled by a callback: the same again is that one, another is a duplicate.
-    let told = app.create(&li, &merchant.code, 2_000, "told").await;
-    app.simulator.pay(&told, Payment::silent()).await.unwrap();
-    let first = app.simulator.callback_for(&told).unwrap();
+    // Settled by a callback: that one repeated is not kept again, another is a duplicate.
+    let notified = app.create(&li, &merchant.code, 2_000, "notified").await;
+    app.simulator
+        .pay(&notified, Payment::silent())
+        .await
+        .unwrap();
+    let first = app.simulator.callback_for(&notified).unwrap();
     for _ in 0..2 {
-        tell(&first).await;
+        call_back(&first).await;
         assert_eq!((kept("settled").await, kept("duplicate").await), (1, 1));
     }
-    let second = app.simulator.callback_for(&told).unwrap();
+    let second = app.simulator.callback_for(&notified).unwrap();
     for _ in 0..2 {
-        tell(&second).await;
+        call_back(&second).await;
         assert_eq!((kept("settled").await, kept("duplicate").await), (1, 2));
     }
     let shown = admin.get("/api/v1/admin/callbacks?outcome=duplicate").await;
@@ -230,7 +233,7 @@ async fn a_callback_about_what_is_paid_already_is_kept_as_a_duplicate() {
         .await
         .unwrap();
     let callbacks = [(); 3].map(|()| app.simulator.callback_for(&at_once).unwrap());
-    let telling = callbacks.iter().chain(&callbacks).map(tell);
+    let telling = callbacks.iter().chain(&callbacks).map(call_back);
     futures_util::future::join_all(telling).await;
     assert_eq!((kept("settled").await, kept("duplicate").await), (2, 4));
     app.finish().await;
@@ -275,7 +278,7 @@ async fn an_unverified_callback_is_kept_shown_and_unverified_again() {
     let unknown = admin.post(&format!("{unknown}/replay"), &json!({})).await;
     unknown.refused(404, "callback_not_found");
 
-    // The same on the terminal.
+    // The callbacks on the terminal.
     let (shown, done) = command(&app, &["callbacks", "list", "--tenant", "demo", "--json"]);
     assert!(done, "{shown}");
     let listed: Value = serde_json::from_str(&shown).unwrap();
@@ -365,14 +368,14 @@ async fn a_payments_whole_history_is_one_answer() {
         );
     }
 
-    let (told, done) = command(&app, &["payment", "show", &order_no]);
+    let (reply, done) = command(&app, &["payment", "show", &order_no]);
     assert!(
-        done && told.contains("channel_receivable") && told.contains("¥12.99"),
-        "{told}"
+        done && reply.contains("channel_receivable") && reply.contains("¥12.99"),
+        "{reply}"
     );
-    let (told, _) = command(&app, &["payment", "show", &order_no, "--json"]);
-    let told: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!(told["payment"]["order_no"], order_no.as_str());
+    let (reply, _) = command(&app, &["payment", "show", &order_no, "--json"]);
+    let reply: Value = serde_json::from_str(&reply).unwrap();
+    assert_eq!(reply["payment"]["order_no"], order_no.as_str());
     let (_, done) = command(&app, &["payment", "show", &"0".repeat(24)]);
     assert!(!done);
     app.finish().await;
@@ -408,8 +411,8 @@ async fn the_order_says_why_wechat_was_not_understood_until_it_is() {
     unknown.refused(502, "channel_unknown");
     let said = problem().await.unwrap();
     assert!(said.contains(forged), "{said}");
-    let (told, _) = command(&app, &["payment", "show", &order_no]);
-    assert!(told.contains(forged), "{told}");
+    let (reply, _) = command(&app, &["payment", "show", &order_no]);
+    assert!(reply.contains(forged), "{reply}");
     // That is for the tenant.
     let own = li.get(&path).await.expect(200);
     assert!(!own.to_string().contains("verified"), "{own}");
@@ -452,8 +455,8 @@ async fn the_refund_says_why_wechat_was_not_understood_until_it_is() {
     let waits = admin.get(&path).await.expect(200);
     assert_eq!(waits["problem"], "no_answer");
     assert_eq!(waits["problem_detail"], "no answer", "{waits}");
-    let (told, _) = command(&setup.app, &["payment", "show", &order_no]);
-    assert!(told.contains("no_answer: no answer"), "{told}");
+    let (reply, _) = command(&setup.app, &["payment", "show", &order_no]);
+    assert!(reply.contains("no_answer: no answer"), "{reply}");
     // A refusal has WeChat's code.
     setup
         .channel

@@ -196,7 +196,7 @@ async fn refund(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_stays_wrong_is_told_once_and_books_nothing() {
+async fn an_answer_that_stays_wrong_raises_one_exception_and_books_nothing() {
     let app = TestApp::start().await;
     let merchant = app.merchant("茶里巷", "1900000170").await;
     let li = app.customer("li").await;
@@ -244,8 +244,8 @@ async fn an_abnormal_refund_is_sent_elsewhere_once_and_it_stands_there_by_whom()
     let path = format!("/api/v1/admin/payments/{order_no}/history");
     let history = app.admin().get(&path).await.expect(200);
     let mut steps = history["timeline"].as_array().unwrap().iter();
-    let told = steps.any(|step| step["state"] == "processing" && step["who"] == "operator:wei");
-    assert!(told, "{history}");
+    let noted = steps.any(|step| step["state"] == "processing" && step["who"] == "operator:wei");
+    assert!(noted, "{history}");
     assert_eq!(
         history["exceptions"][0]["kind"], "refund_abnormal",
         "{history}"
@@ -280,7 +280,7 @@ async fn a_wrong_answer_to_a_refund_that_is_sent_elsewhere_is_not_called_a_refus
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refund_that_arrives_before_its_new_way_is_answered_is_told_as_it_stands() {
+async fn a_refund_that_arrives_before_its_redirect_is_answered_is_shown_as_it_stands() {
     let app = TestApp::start().await;
     let merchant = app.merchant("茶里巷", "1900000174").await;
     let li = app.customer("li").await;
@@ -299,12 +299,12 @@ async fn a_refund_that_arrives_before_its_new_way_is_answered_is_told_as_it_stan
     let payments = overtaken.into_payments(&app);
     let wei = Actor::operator("wei");
     let sent = payments::redirect_refund(&payments, app.tenant.id, asked.id, None, wei).await;
-    let Ok(RedirectOutcome::Sent(told)) = sent else {
+    let Ok(RedirectOutcome::Sent(sent)) = sent else {
         panic!("{sent:?}")
     };
     assert!(
-        matches!(told.state, RefundState::Succeeded { .. }),
-        "{told:?}"
+        matches!(sent.state, RefundState::Succeeded { .. }),
+        "{sent:?}"
     );
     app.finish().await;
 }

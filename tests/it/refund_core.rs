@@ -94,10 +94,10 @@ impl RefundSetup {
     }
 
     pub(crate) fn request(&self, order: OrderId, fen: Option<i64>, key: &str) -> RequestRefund {
-        self.wish_of("ops", order, fen, key)
+        self.request_by("ops", order, fen, key)
     }
 
-    fn wish_of(&self, who: &str, order: OrderId, fen: Option<i64>, key: &str) -> RequestRefund {
+    fn request_by(&self, who: &str, order: OrderId, fen: Option<i64>, key: &str) -> RequestRefund {
         RequestRefund {
             tenant: self.app.tenant.id,
             order,
@@ -241,15 +241,15 @@ async fn refunds_asked_for_at_once_by_two_processes_never_exceed_what_was_paid()
         ..setup.payments.clone()
     };
     let askers: Vec<_> = (0..12)
-        .map(|place| {
-            let payments = if place % 2 == 0 {
+        .map(|index| {
+            let payments = if index % 2 == 0 {
                 &setup.payments
             } else {
                 &other
             };
             let (payments, request) = (
                 payments.clone(),
-                setup.request(order, Some(150), &format!("r{place}")),
+                setup.request(order, Some(150), &format!("r{index}")),
             );
             tokio::spawn(async move { payments::request_refund(&payments, request).await })
         })
@@ -265,7 +265,7 @@ async fn refunds_asked_for_at_once_by_two_processes_never_exceed_what_was_paid()
     assert_eq!(made.len(), 6);
     let again = setup.refund(order, None, "rest").await;
     assert_eq!(again.amount, Money::constant(100));
-    // The same key is the same refund, however often it is used.
+    // One key is one refund, however often it is used.
     assert_eq!(setup.refund(order, None, "rest").await.id, again.id);
     made.push(again);
     for refund in &made {
@@ -284,7 +284,7 @@ async fn refunds_asked_for_at_once_by_two_processes_never_exceed_what_was_paid()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refund_without_an_answer_is_told_again_under_its_number_until_it_arrives() {
+async fn a_refund_without_an_answer_is_submitted_again_under_its_number_until_it_arrives() {
     let setup = RefundSetup::open().await;
     let order = setup.paid(1_000, "k").await;
     setup.channel.answers([
@@ -317,7 +317,7 @@ async fn a_refund_without_an_answer_is_told_again_under_its_number_until_it_arri
 /// What one call learns proves nothing while another may still arrive: whoever calls has the refund
 /// for longer than that takes.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_tells_wechat_of_a_refund_while_somebody_may_be_at_it() {
+async fn a_refund_is_not_submitted_while_another_call_may_be_under_way() {
     let clock = Arc::new(MockClock::at(SystemClock.now()));
     let setup = RefundSetup::at(TestApp::on_clock(Arc::clone(&clock), None).await).await;
     let order = setup.paid(1_000, "k").await;
@@ -360,8 +360,8 @@ async fn nobody_tells_wechat_of_a_refund_while_somebody_may_be_at_it() {
     assert_eq!(setup.channel.refund_calls(), 1);
     // That one died, too. Now the person's word does.
     clock.advance_seconds(31);
-    let told = payments::retry_refund(&setup.payments, tenant, refund).await;
-    assert_eq!(told.unwrap().state.kind(), RefundStateKind::Processing);
+    let answer = payments::retry_refund(&setup.payments, tenant, refund).await;
+    assert_eq!(answer.unwrap().state.kind(), RefundStateKind::Processing);
     assert_eq!(setup.channel.refund_calls(), 2);
     setup.app.finish().await;
 }
@@ -431,7 +431,7 @@ async fn what_two_attempts_hear_at_one_moment_counts_once() {
     assert!(refund.attempts.unsure);
     setup.channel.shut();
     let mut attempts = Vec::new();
-    for place in 1..=2 {
+    for index in 1..=2 {
         // The second takes over from the first, which was slow.
         setup.is_due(&refund).await;
         let (payments, tenant, id) = (setup.payments.clone(), refund.tenant, refund.id);
@@ -439,14 +439,14 @@ async fn what_two_attempts_hear_at_one_moment_counts_once() {
             tokio::spawn(async move { payments::retry_refund(&payments, tenant, id).await });
         attempts.push(attempt);
         eventually("it asks what became of it", || async {
-            (setup.channel.queries() == place).then_some(())
+            (setup.channel.queries() == index).then_some(())
         })
         .await;
     }
     setup.channel.open();
     for attempt in attempts {
-        let told = attempt.await.unwrap().unwrap();
-        assert_eq!(told.state.kind(), RefundStateKind::Accepted);
+        let answer = attempt.await.unwrap().unwrap();
+        assert_eq!(answer.state.kind(), RefundStateKind::Accepted);
     }
     let known = payments::find_refund(setup.app.db(), refund.tenant, refund.id).await;
     let attempts = known.unwrap().unwrap().attempts;
@@ -653,7 +653,7 @@ async fn wechat_may_repeat_itself_but_what_cannot_follow_is_for_a_person() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_does_not_fit_is_told_once_and_asked_about_ever_more_rarely() {
+async fn an_answer_that_does_not_fit_raises_one_exception_and_is_queried_ever_more_rarely() {
     let setup = RefundSetup::open().await;
     let order = setup.paid(1_000, "k").await;
     setup.channel.answers([

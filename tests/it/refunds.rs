@@ -116,7 +116,7 @@ async fn each_may_ask_for_what_the_policy_lets_them_and_a_second_person_decides_
     let agreed = agreed.expect(200);
     assert!(is_on_its_way(&agreed), "{agreed}");
     assert!(text(&agreed, "decided_by").starts_with("st_"), "{agreed}");
-    // The same key again is the same decision; another is too late.
+    // A repeated key gives the decision that was made; another decision is too late.
     let again = merchant.owner.keyed("d1").post(&approve, &nothing).await;
     assert_eq!(again.expect(200)["refund_no"], agreed["refund_no"]);
     let late = merchant.owner.keyed("d2").post(&approve, &nothing).await;
@@ -347,9 +347,9 @@ async fn points_that_were_spent_are_owed_shown_below_zero_or_stop_the_refund() {
             .get("/api/v1/customer/points/statistics")
             .await
             .expect(200);
-        let told = |name: &str| statistics[name].as_i64().unwrap();
+        let total = |name: &str| statistics[name].as_i64().unwrap();
         let day = &statistics["days"][0];
-        assert_eq!((told("earned_total"), told("spent_total")), (32, 24));
+        assert_eq!((total("earned_total"), total("spent_total")), (32, 24));
         assert_eq!((&day["earned"], &day["spent"]), (&json!(32), &json!(24)));
         assert_eq!(
             statistics["events"],
@@ -560,16 +560,16 @@ async fn a_clerk_gives_back_so_much_in_a_day_alone_also_by_many_orders_at_once()
     assert!(is_on_its_way(&rest), "{rest}");
     let over = ask(&clerk, &orders[last], "merchant", 1, "r3").await;
     assert_eq!(over["state"], "awaiting_approval");
-    // The same request is the same refund and counts once; the owner has no such limit.
+    // A repeated request is one refund and counts once; the owner has no such limit.
     let again = ask(&clerk, &orders[last], "merchant", 100, "r2").await;
     assert_eq!(again["refund_no"], rest["refund_no"]);
     let by_owner = ask(&merchant.owner, &orders[last], "merchant", 2_000, "o").await;
     assert!(is_on_its_way(&by_owner), "{by_owner}");
-    let told = waits_of(&app).await;
-    let day = told
+    let waits = waits_of(&app).await;
+    let day = waits
         .iter()
         .filter(|(_, what)| what.as_deref() == Some("day_limit"));
-    assert_eq!(day.count(), 9, "{told:?}");
+    assert_eq!(day.count(), 9, "{waits:?}");
 
     app.simulator.idle().await;
     let mut copy = Copy::of(&app).await;

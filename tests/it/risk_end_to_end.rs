@@ -40,11 +40,11 @@ fn path_of(number: &str) -> String {
 /// rules.
 fn stopped(answer: &ApiAnswer, code: &str) -> Value {
     answer.refused(403, code);
-    let told = answer.expect(403);
+    let reply = answer.expect(403);
     for secret in ["many-payments", "unknown-network", "频繁", "网络"] {
-        assert!(!told.to_string().contains(secret), "{told}");
+        assert!(!reply.to_string().contains(secret), "{reply}");
     }
-    told
+    reply
 }
 
 /// Posted, available and pending points.
@@ -84,8 +84,8 @@ async fn of_eleven_payments_in_a_minute_the_eleventh_is_blocked() {
         .collect();
     assert_eq!(made.len(), 10, "all at once, and still ten");
     let refused = answers.iter().find(|answer| answer.status != 201).unwrap();
-    let told = stopped(refused, "risk_blocked");
-    let decision: DecisionId = told["decision"].as_str().unwrap().parse().unwrap();
+    let reply = stopped(refused, "risk_blocked");
+    let decision: DecisionId = reply["decision"].as_str().unwrap().parse().unwrap();
 
     // Not with another key, nor from a till's address that the caller makes up.
     stopped(&ask(&li, &merchant, "another").await, "risk_blocked");
@@ -241,11 +241,11 @@ async fn whoever_comes_from_an_unknown_network_answers_first() {
         site.anyone().with_token(&who.token().unwrap())
     };
     let travelling = away(9, &li);
-    let told = stopped(
+    let reply = stopped(
         &ask(&travelling, &merchant, "k").await,
         "risk_verification_required",
     );
-    let challenge = told["challenge"].as_str().unwrap().to_owned();
+    let challenge = reply["challenge"].as_str().unwrap().to_owned();
     // What the caller writes about where they are is not trusted.
     let headers = [
         ("idempotency-key", "k".to_owned()),
@@ -254,8 +254,8 @@ async fn whoever_comes_from_an_unknown_network_answers_first() {
     ];
     let body = json!({ "code": merchant.code, "amount_fen": 1_200 }).to_string();
     let answer = travelling.raw(PAYMENTS, &headers, body.into()).await;
-    let told = stopped(&answer, "risk_verification_required");
-    assert_eq!(told["challenge"], json!(challenge));
+    let reply = stopped(&answer, "risk_verification_required");
+    assert_eq!(reply["challenge"], json!(challenge));
 
     // The answer of one is nobody else's: another customer abroad has to give their own.
     let wang = app.customer("wang").await;
@@ -398,12 +398,12 @@ async fn what_cannot_be_settled_is_not_credited_whatever_risk_says() {
     assert_eq!(app.count(credits).await, 0);
     assert_eq!(points(&setup.customer).await, [0, 0, 0]);
     // Of many at once one settles; a second payment of the same order is an alarm.
-    let heard = (0..8).map(|_| deliver_callback(here, notice(&order, "t3")));
-    let heard = futures_util::future::join_all(heard).await;
-    let settled = heard
+    let handled = (0..8).map(|_| deliver_callback(here, notice(&order, "t3")));
+    let handled = futures_util::future::join_all(handled).await;
+    let settled = handled
         .iter()
         .filter(|taken| **taken == HandledCallback::Settled);
-    assert_eq!(settled.count(), 1, "{heard:?}");
+    assert_eq!(settled.count(), 1, "{handled:?}");
     assert_eq!(
         deliver_callback(here, notice(&order, "t4")).await,
         HandledCallback::Rejected("paid_twice")

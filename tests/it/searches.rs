@@ -109,12 +109,12 @@ async fn payments_and_refunds_are_found_by_number_time_and_amount() {
         .expect(201);
     let refund = text(&made["refund_no"]);
     let path = format!("{refunds}/{refund}");
-    let told = eventually("WeChat has it", || async {
-        let told = admin.get(&path).await.expect(200);
-        told["wechat_refund_id"].is_string().then_some(told)
+    let reply = eventually("WeChat has it", || async {
+        let reply = admin.get(&path).await.expect(200);
+        reply["wechat_refund_id"].is_string().then_some(reply)
     })
     .await;
-    let number = text(&told["wechat_refund_id"]);
+    let number = text(&reply["wechat_refund_id"]);
     // Another one, of which none of it is true.
     let request = json!({ "amount_fen": 600, "reason": "缺货" });
     let path = format!("{own}/{}/refunds", orders[2]);

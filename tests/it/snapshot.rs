@@ -185,7 +185,7 @@ async fn what_is_decided_on_is_of_one_moment() {
 }
 
 /// The table was rebuilt since the snapshot, as by an online schema change: the load is made again,
-/// and nobody is told of it.
+/// and no caller sees it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_rebuilt_during_a_load_is_loaded_again() {
     let app = TestApp::start().await;

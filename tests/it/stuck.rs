@@ -1,5 +1,5 @@
 //! Orders of which WeChat says nothing, and orders that no scan has seen: somebody asks about them,
-//! ever more rarely, and people are told.
+//! ever more rarely, and an exception says so.
 
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ impl WatchSetup {
         waited
     }
 
-    async fn told(&self) -> Vec<(String, Option<String>)> {
+    async fn exceptions(&self) -> Vec<(String, Option<String>)> {
         sqlx::query_as("SELECT kind, resolved_by FROM payment_exceptions ORDER BY id")
             .fetch_all(self.app.db().pool())
             .await
@@ -102,7 +102,7 @@ impl WatchSetup {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_query_that_is_refused_for_good_is_repeated_ever_more_rarely_and_people_are_told() {
+async fn a_query_that_is_refused_for_good_is_repeated_ever_more_rarely_and_raises_an_exception() {
     let setup = WatchSetup::open().await;
     let order = setup.order("k").await;
     setup.channel.refuses_orders(Some(RefusalKind::Rejected));
@@ -115,15 +115,15 @@ async fn a_query_that_is_refused_for_good_is_repeated_ever_more_rarely_and_peopl
         let said = problem.as_deref();
         assert_eq!(said, Some("WeChat refuses the payment: REJECTED"));
         // People are told at the sixth refusal, once.
-        let told = usize::from(pauses.len() >= 5);
-        assert_eq!(setup.told().await.len(), told, "{pauses:?}");
+        let expected = usize::from(pauses.len() >= 5);
+        assert_eq!(setup.exceptions().await.len(), expected, "{pauses:?}");
         pauses.push(setup.next_look().await);
     }
     assert_eq!(
         pauses,
         [30, 60, 120, 300, 600, 1_800, 3_600, 3_600, 3_600, 3_600]
     );
-    assert_eq!(setup.told().await, [("order_stuck".to_owned(), None)]);
+    assert_eq!(setup.exceptions().await, [("order_stuck".to_owned(), None)]);
     assert_eq!(setup.channel.order_queries(), 11);
     // It says something again, once: nothing stands in the way any more, until it does.
     setup.channel.refuses_orders(None);
@@ -131,18 +131,18 @@ async fn a_query_that_is_refused_for_good_is_repeated_ever_more_rarely_and_peopl
     assert!(answer.is_ok(), "{answer:?}");
     assert_eq!(setup.problem(order).await, None);
     setup.channel.refuses_orders(Some(RefusalKind::Rejected));
-    // Its time is over long since, and it is still open: WeChat has not given it up. A person may.
+    // Its time is over long since, and it is still open: WeChat has not closed it. A person may.
     assert_eq!(setup.close(order).await.unwrap(), OrderStateKind::Closed);
     setup.next_look().await;
     let over = ("order_stuck".to_owned(), Some("progress".to_owned()));
-    assert_eq!(setup.told().await, [over]);
+    assert_eq!(setup.exceptions().await, [over]);
     let watched = setup.app.count("SELECT COUNT(*) FROM order_watches").await;
     assert_eq!(watched, 0);
     setup.app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operators_word_does_only_for_what_is_over_and_was_told_of() {
+async fn an_operator_closes_only_expired_orders_that_have_an_exception() {
     let setup = WatchSetup::open().await;
     let order = setup.order("k").await;
     setup.channel.refuses_orders(Some(RefusalKind::Rejected));
@@ -160,7 +160,7 @@ async fn an_operators_word_does_only_for_what_is_over_and_was_told_of() {
         setup.next_look().await;
     }
     // People were told, and the order can still be paid: until its time is over nobody's word does.
-    assert_eq!(setup.told().await.len(), 1);
+    assert_eq!(setup.exceptions().await.len(), 1);
     let expires: zhangfang::primitives::Timestamp =
         sqlx::query_scalar("SELECT expires_at FROM payment_orders")
             .fetch_one(setup.app.db().pool())
@@ -183,13 +183,13 @@ async fn an_operators_word_does_only_for_what_is_over_and_was_told_of() {
     let state = found.unwrap().unwrap().order.state.kind();
     assert_eq!(state, OrderStateKind::Expired);
     let over = ("order_stuck".to_owned(), Some("progress".to_owned()));
-    assert_eq!(setup.told().await, [over]);
+    assert_eq!(setup.exceptions().await, [over]);
     setup.app.finish().await;
 }
 
 /// Its time is over, and WeChat has only just begun to say nothing of it: it may be paid.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_order_is_closed_unconfirmed_only_once_people_were_told() {
+async fn an_expired_order_is_closed_unconfirmed_only_after_its_exception() {
     let setup = WatchSetup::open().await;
     let order = setup.order("k").await;
     setup.channel.refuses_orders(Some(RefusalKind::Rejected));
@@ -209,7 +209,7 @@ async fn an_expired_order_is_closed_unconfirmed_only_once_people_were_told() {
         );
         setup.next_look().await;
     }
-    assert_eq!(setup.told().await, [("order_stuck".to_owned(), None)]);
+    assert_eq!(setup.exceptions().await, [("order_stuck".to_owned(), None)]);
     assert_eq!(setup.close(order).await.unwrap(), OrderStateKind::Closed);
     setup.app.finish().await;
 }
@@ -277,10 +277,10 @@ async fn nobody_need_look_any_more_once_wechat_speaks_again() {
     for _ in 0..5 {
         setup.next_look().await;
     }
-    assert_eq!(setup.told().await, [("order_stuck".to_owned(), None)]);
+    assert_eq!(setup.exceptions().await, [("order_stuck".to_owned(), None)]);
     setup.channel.refuses_orders(None);
     setup.next_look().await;
     let over = ("order_stuck".to_owned(), Some("progress".to_owned()));
-    assert_eq!(setup.told().await, [over]);
+    assert_eq!(setup.exceptions().await, [over]);
     setup.app.finish().await;
 }

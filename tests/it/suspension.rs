@@ -39,9 +39,9 @@ async fn a_suspended_merchants_open_orders_are_closed_and_only_the_tenant_gives_
     let li = app.customer("li").await;
     let paid = app.pay(&li, &merchant.code, 5_000, "paid").await;
     let unpaid = app.create(&li, &merchant.code, 1_000, "unpaid").await;
-    let unheard = app.create(&li, &merchant.code, 2_000, "unheard").await;
+    let unnotified = app.create(&li, &merchant.code, 2_000, "unnotified").await;
     app.simulator
-        .pay(&unheard, Payment::with([Fault::Lost]))
+        .pay(&unnotified, Payment::with([Fault::Lost]))
         .await
         .unwrap();
     set_policy(&app, &policy(100, 500_000, "debt")).await;
@@ -52,7 +52,7 @@ async fn a_suspended_merchants_open_orders_are_closed_and_only_the_tenant_gives_
     suspend(&app, &merchant).await;
 
     // Whatever was paid before WeChat closed it counts; the rest is closed there and here.
-    app.settled(&li, &unheard).await;
+    app.settled(&li, &unnotified).await;
     let path = format!("/api/v1/customer/payments/{unpaid}");
     eventually("the open order is closed", || async {
         (li.get(&path).await.expect(200)["state"] == "closed").then_some(())

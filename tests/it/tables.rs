@@ -89,18 +89,18 @@ fn uses(text: &str, tables: &BTreeMap<String, String>) -> BTreeSet<(Does, String
     let letter = |letter: char| !letter.is_ascii_alphanumeric() && letter != '_';
     let words: Vec<_> = text.split(letter).filter(|word| !word.is_empty()).collect();
     let mut found = BTreeSet::new();
-    let is_update = |place: usize| {
+    let is_update = |index: usize| {
         // `UPDATE JSON_TABLE(..) j STRAIGHT_JOIN table t ON .. SET`: the set-wise update.
-        let before = words[..place].iter().rev();
+        let before = words[..index].iter().rev();
         let mut before = before.take_while(|word| !["SELECT", "INSERT", "DELETE"].contains(word));
         before.any(|word| *word == "UPDATE")
     };
-    for (place, pair) in words.windows(2).enumerate() {
+    for (index, pair) in words.windows(2).enumerate() {
         let does = match pair[0] {
-            "UPDATE" if place > 0 && words[place - 1] == "KEY" => continue,
+            "UPDATE" if index > 0 && words[index - 1] == "KEY" => continue,
             "INTO" | "UPDATE" => Does::Write,
-            "FROM" if place > 0 && words[place - 1] == "DELETE" => Does::Write,
-            "STRAIGHT_JOIN" if is_update(place) => Does::Write,
+            "FROM" if index > 0 && words[index - 1] == "DELETE" => Does::Write,
+            "STRAIGHT_JOIN" if is_update(index) => Does::Write,
             "FROM" | "JOIN" | "STRAIGHT_JOIN" => Does::Read,
             _ => continue,
         };
@@ -259,9 +259,9 @@ fn a_slice_writes_its_own_tables_and_reads_those_of_slices_above_it() {
         .lines()
         .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
         .collect();
-    let place = |slice: &str| {
-        let place = modules.iter().position(|module| *module == slice);
-        place.unwrap_or_else(|| panic!("src/lib.rs has no module {slice}"))
+    let index = |slice: &str| {
+        let index = modules.iter().position(|module| *module == slice);
+        index.unwrap_or_else(|| panic!("src/lib.rs has no module {slice}"))
     };
     let owners = owners();
     assert!(owners.len() > 40, "{owners:?}");
@@ -278,7 +278,7 @@ fn a_slice_writes_its_own_tables_and_reads_those_of_slices_above_it() {
             let owner = &owners[&table];
             unowned.remove(&table);
             let allowed = match does {
-                Does::Read => slice == "verify" || place(owner) <= place(slice),
+                Does::Read => slice == "verify" || index(owner) <= index(slice),
                 Does::Write => owner == slice,
             };
             if !allowed {

@@ -28,8 +28,8 @@ async fn books() -> TestApp {
     .await;
     let merchant = app.merchant("茶里巷", "1900000130").await;
     let li = app.customer("li").await;
-    for (place, amount) in [1000, 2000, 3000].into_iter().enumerate() {
-        app.pay(&li, &merchant.code, amount, &format!("k{place}"))
+    for (index, amount) in [1000, 2000, 3000].into_iter().enumerate() {
+        app.pay(&li, &merchant.code, amount, &format!("k{index}"))
             .await;
     }
     app.create(&li, &merchant.code, 400, "unpaid").await;

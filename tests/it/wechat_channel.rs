@@ -125,10 +125,10 @@ async fn certificates_are_fetched_from_wechat_and_then_a_payment_is_verified() {
         "{by_id:?}"
     );
     let callback = simulator.callback_for(&number).unwrap();
-    let told = read(&channel, &callback).unwrap();
+    let answer = read(&channel, &callback).unwrap();
     assert!(
-        matches!(&told, NoticeBody::Paid(paid) if *paid == notice),
-        "{told:?}"
+        matches!(&answer, NoticeBody::Paid(paid) if *paid == notice),
+        "{answer:?}"
     );
     simulator.stop().await;
 }
@@ -253,8 +253,8 @@ async fn a_bill_with_strange_names_coupons_and_other_peoples_refunds_is_read_to_
         None,
         None,
     ];
-    for (place, (name, coupon)) in names.iter().zip(coupons).enumerate() {
-        let order_no = number(u64::try_from(place).unwrap());
+    for (index, (name, coupon)) in names.iter().zip(coupons).enumerate() {
+        let order_no = number(u64::try_from(index).unwrap());
         let prepay_id = channel.prepay(request(order_no, name)).await;
         assert!(
             matches!(prepay_id, ChannelOutcome::Done(_)),
@@ -286,8 +286,8 @@ async fn a_bill_with_strange_names_coupons_and_other_peoples_refunds_is_read_to_
         panic!("another bill")
     };
     assert_eq!(lines.len(), 2 * names.len());
-    for (place, name) in names.iter().enumerate() {
-        let out_trade_no = number(u64::try_from(place).unwrap()).to_string();
+    for (index, name) in names.iter().enumerate() {
+        let out_trade_no = number(u64::try_from(index).unwrap()).to_string();
         let mut of_order = lines
             .iter()
             .filter(|line| line.out_trade_no == out_trade_no);
@@ -295,11 +295,11 @@ async fn a_bill_with_strange_names_coupons_and_other_peoples_refunds_is_read_to_
         assert_eq!(paid.description, *name);
         assert_eq!(paid.order_fen, Some(1280));
         // What the merchant itself gave it does not get.
-        let settled = if place == 2 { 1000 } else { 1280 };
+        let settled = if index == 2 { 1000 } else { 1280 };
         assert_eq!(paid.settled_fen, settled);
         let back = back.refund.as_ref().unwrap();
         assert_eq!(back.asked_fen, Some(640));
-        assert_eq!(back.refund_fen, if place == 2 { 500 } else { 640 });
+        assert_eq!(back.refund_fen, if index == 2 { 500 } else { 640 });
     }
     simulator.stop().await;
 }

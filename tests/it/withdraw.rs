@@ -91,16 +91,16 @@ fn kind_of(answer: &Result<Refund, RefundError>) -> RefundStateKind {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refund_that_is_refused_again_and_again_is_told_of_once_and_can_be_withdrawn() {
+async fn a_refund_that_is_refused_repeatedly_raises_one_exception_and_can_be_withdrawn() {
     let counter = Counter::open().await;
     let refund = counter.refused(600, "k").await;
     let setup = &counter.setup;
     for attempt in 2..=10 {
-        let told = u32::from(attempt > 8);
+        let expected = u32::from(attempt > 8);
         let open = counter.exceptions().await;
         assert_eq!(
             u32::try_from(open.len()).unwrap(),
-            told,
+            expected,
             "attempt {attempt}"
         );
         setup.channel.answers([NOT_ENOUGH]);
@@ -229,12 +229,12 @@ async fn a_large_refund_is_withdrawn_by_two() {
     let request = asked.progress.withdrawal.clone().unwrap();
     assert_eq!(request.by, Actor::operator("lin"));
     assert_eq!(setup.channel.queries(), 0, "nobody was asked yet");
-    // The same word again, and the same person by another key: still one person.
+    // Repeated, and from the same person by another key: still one person.
     let again = counter.withdraw("lin", &refund, "w1").await.unwrap();
     assert_eq!(again.state.kind(), RefundStateKind::Accepted);
     let same = counter.withdraw("lin", &refund, "w2").await;
     assert!(matches!(same, Err(RefundError::SamePerson)), "{same:?}");
-    // It is tried on meanwhile, which changes nothing about the wish.
+    // It is tried on meanwhile, which does not change the request.
     setup.channel.answers([NOT_ENOUGH]);
     assert_eq!(setup.reconcile(&refund).await, RefundStateKind::Accepted);
     counter.wait();
@@ -409,10 +409,10 @@ async fn what_wechat_had_after_all_is_booked_as_a_refund_made_elsewhere_and_is_f
     let left = setup.order(refund.order).await.refundable();
     assert_eq!(left, Money::constant(400));
     assert_eq!(setup.has(refund.order).await, (4, 0, 0));
-    let told = setup.exceptions().await;
+    let exceptions = setup.exceptions().await;
     assert!(
-        told.contains(&"refund_contradiction".to_owned()),
-        "{told:?}"
+        exceptions.contains(&"refund_contradiction".to_owned()),
+        "{exceptions:?}"
     );
     let open: i64 = setup
         .app
@@ -478,7 +478,7 @@ async fn operators_withdraw_over_http_and_see_who_wants_it() {
         .await;
     assert_eq!(same.expect(403)["code"], "refund_needs_second_person");
     // Jobs go on telling WeChat of it, so that there is not always a time when no call can be under
-    // way: the wish is repeated.
+    // way: the request is repeated.
     let done = eventually("no call is under way", || async {
         let answer = app
             .operator("wang")

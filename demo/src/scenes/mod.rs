@@ -19,7 +19,7 @@ use super::{
     world::World,
 };
 
-/// One scene, told.
+/// The report of one scene.
 #[derive(Debug, Serialize)]
 pub(super) struct SceneReport {
     pub(super) title: &'static str,
@@ -286,7 +286,7 @@ impl<'a> Stage<'a> {
         self.pay_partly(customer, key, None).await
     }
 
-    /// The same, perhaps some of it with a coupon.
+    /// Pays, perhaps some of it with a coupon, and waits until the service knows.
     async fn pay_partly(
         &self,
         customer: &Person,

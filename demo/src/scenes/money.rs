@@ -38,7 +38,7 @@ impl Stage<'_> {
         Ok(report)
     }
 
-    /// Somebody gives money back on WeChat's merchant platform, and nobody tells the service.
+    /// Somebody gives money back on WeChat's merchant platform, without a callback to the service.
     pub(super) async fn elsewhere(&self) -> Result<SceneReport, ApiError> {
         const BACK_FEN: i64 = 480;
         let mut report = SceneReport::new("a refund that was made elsewhere");
@@ -135,7 +135,7 @@ impl Stage<'_> {
                 .send(admin, &path, (Some(&key), None), reason.clone())
                 .await;
             match answer {
-                // Told a moment ago, or being told.
+                // Called back a moment ago, or about to.
                 Err(error)
                     if error.is("refund_call_in_progress") && begun.elapsed() < WITHDRAW_MAX =>
                 {

@@ -1,7 +1,7 @@
 //! `POST /wxa/sec/order/upload_shipping_info`: the merchant says that it has delivered.
 //!
 //! Mini-programs of some categories must, or the money of the payment stays frozen. Each payment
-//! may be told of twice: once, and once more to correct it.
+//! may be reported twice: once, and once more to correct it.
 
 use std::sync::Arc;
 
@@ -111,7 +111,7 @@ fn take(shared: &Shared, query: &Query<TokenQuery>, body: &[u8]) -> Result<(), E
     }
     let shipping = shipping_of(&request, order, transaction_id, upload_time);
     record(&mut lock(&shared.mini_program.shipping), shipping)?;
-    shared.stats.shippings_told.add();
+    shared.stats.shippings_reported.add();
     Ok(())
 }
 
@@ -190,7 +190,7 @@ fn record(book: &mut ShippingReports, mut shipping: Shipping) -> Result<(), Errc
     Ok(())
 }
 
-/// `GET /sim/shipping`: what merchants told, by WeChat's numbers.
+/// `GET /sim/shipping`: what merchants reported, by WeChat's numbers.
 pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Json<Vec<Shipping>> {
     Json(shared.shippings())
 }

@@ -137,7 +137,7 @@ pub(super) fn name(
     let name = plain.and_then(|plain| String::from_utf8(plain).ok());
     match name {
         Some(name) if !name.trim().is_empty() => Ok(Some(name)),
-        // What was sent is not told back: it may be a name in the clear.
+        // What was sent is not sent back: it may be a name in the clear.
         Some(_) | None => Err(Refusal::field(&path, None, "敏感信息解密失败")),
     }
 }

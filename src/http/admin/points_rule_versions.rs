@@ -165,7 +165,7 @@ mod tests {
     };
 
     #[test]
-    fn only_what_differs_is_told() {
+    fn only_differences_are_shown() {
         let before = RuleTerms::default();
         let after = RuleTerms {
             daily_cap: Points::parse(100).ok(),

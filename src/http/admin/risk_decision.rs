@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_devices_are_told_apart_and_not_told() {
+    fn addresses_and_devices_are_distinguished_and_not_shown() {
         let address = |text: &str| masked(text.parse().unwrap());
         assert_eq!(address("203.0.113.7"), "203.0.113.x");
         assert_eq!(address("::ffff:203.0.113.7"), "203.0.113.x");

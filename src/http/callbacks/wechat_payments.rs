@@ -153,7 +153,7 @@ mod tests {
     use crate::payments::NoticeError;
 
     #[test]
-    fn wechat_is_told_by_status_whether_to_send_again() {
+    fn the_status_says_whether_wechat_sends_again() {
         let status = |taken| answer(taken).status().as_u16();
         assert_eq!(status(Ok(HandledCallback::Settled)), 204);
         assert_eq!(status(Ok(HandledCallback::Duplicate)), 204);

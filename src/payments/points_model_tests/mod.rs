@@ -95,7 +95,7 @@ struct Theirs {
     amount: i64,
     status: RefundStatus,
     /// What we were told last.
-    told: Option<RefundStatus>,
+    reported: Option<RefundStatus>,
     /// Ours, if we asked for it.
     ours: Option<RefundId>,
 }
@@ -754,7 +754,7 @@ impl History {
         let asked = in_memory::ask(&mut self.memory, self.now, command, how);
         self.tell(format!(
             "refund of {amount:?} of the {left} left of payment {place}: {}",
-            told(&asked)
+            outcome_text(&asked)
         ));
         match asked {
             Ok(refund) => {
@@ -817,7 +817,7 @@ impl History {
         self.tell(format!(
             "{} is agreed to, {agree}: {}",
             refund.id,
-            told(&said)
+            outcome_text(&said)
         ));
         self.check_decided(refund, agree, said);
     }
@@ -918,7 +918,11 @@ impl History {
         };
         let about = (self.terms(), refund.progress.calls);
         let said = withdraw_in_memory(&mut self.memory, self.now, command, about);
-        self.tell(format!("{who} withdraws {}: {}", refund.id, told(&said)));
+        self.tell(format!(
+            "{who} withdraws {}: {}",
+            refund.id,
+            outcome_text(&said)
+        ));
         let first = refund.progress.withdrawal.as_ref();
         match said {
             Ok(now) if now.state == RefundState::Withdrawn => {
@@ -938,7 +942,7 @@ impl History {
             wechat,
             amount,
             status: RefundStatus::Processing,
-            told: None,
+            reported: None,
             ours,
         });
     }
@@ -984,12 +988,12 @@ impl History {
     /// A refund moves at WeChat, or is told, or both.
     fn move_theirs(&mut self, place: usize, index: usize) {
         let (room, theirs) = (self.paid[place].room(), &self.paid[place].theirs[index]);
-        let (amount, ours, told) = (theirs.amount, theirs.ours, theirs.told);
+        let (amount, ours, told) = (theirs.amount, theirs.ours, theirs.reported);
         let next = match (theirs.status, self.rng.random_range(0..6)) {
             (RefundStatus::Processing, 0) => RefundStatus::Abnormal,
             (RefundStatus::Processing | RefundStatus::Abnormal, 1) => RefundStatus::Closed,
             (RefundStatus::Processing | RefundStatus::Abnormal, 2..5) => RefundStatus::Success,
-            // It gave it up, and then made it all the same.
+            // It had closed it, and then made it all the same.
             (RefundStatus::Closed, 0)
                 if ours.is_some() && told == Some(RefundStatus::Closed) && amount <= room =>
             {
@@ -1116,7 +1120,7 @@ impl History {
                 panic!("{said:?}: {:#?}", self.trace)
             }
         }
-        self.paid[place].theirs[index].told = Some(status);
+        self.paid[place].theirs[index].reported = Some(status);
     }
 
     /// Whether refunds that WeChat has closed, and of which we were not told, count against the
@@ -1411,7 +1415,7 @@ impl History {
         let refundable = order.refundable().get();
         assert_eq!(refundable, self.left(place), "{}", about());
         // Less than nothing while we were not told yet of one that made room for another.
-        let room = paid.room_told().max(0);
+        let room = paid.reported_room().max(0);
         assert!(refundable <= room, "{room}: {}", about());
         let state = match paid.arrived() {
             0 => super::OrderStateKind::Paid,
@@ -1622,7 +1626,7 @@ fn look_at_theirs(theirs: &Theirs, rows: &[Refund], about: &dyn Fn() -> String) 
         .filter(|row| row.state.kind().counts_against_order())
         .map(|row| (row.state.kind(), row.amount.get()))
         .collect();
-    let expected = match theirs.told {
+    let expected = match theirs.reported {
         None => return,
         Some(RefundStatus::Success) => vec![RefundStateKind::Succeeded],
         Some(RefundStatus::Processing) => vec![RefundStateKind::Processing],
@@ -1703,7 +1707,7 @@ const fn is_before_wechat(refund: &Refund) -> bool {
     )
 }
 
-fn told(said: &Result<Refund, RefundError>) -> String {
+fn outcome_text(said: &Result<Refund, RefundError>) -> String {
     match said {
         Ok(refund) => format!("{} {:?} {:?}", refund.id, refund.state, refund.points),
         Err(error) => format!("{error:?}"),

@@ -34,9 +34,9 @@ impl Paid {
     }
 
     /// As far as we were told.
-    pub(super) fn room_told(&self) -> i64 {
+    pub(super) fn reported_room(&self) -> i64 {
         let told = self.theirs.iter().filter(|theirs| {
-            let said = theirs.told.filter(|said| *said != RefundStatus::Closed);
+            let said = theirs.reported.filter(|said| *said != RefundStatus::Closed);
             said.is_some()
         });
         self.amount - told.map(|theirs| theirs.amount).sum::<i64>()
@@ -45,7 +45,7 @@ impl Paid {
     /// What arrived, as far as we were told.
     pub(super) fn arrived(&self) -> i64 {
         let arrived = self.theirs.iter();
-        let arrived = arrived.filter(|theirs| theirs.told == Some(RefundStatus::Success));
+        let arrived = arrived.filter(|theirs| theirs.reported == Some(RefundStatus::Success));
         arrived.map(|theirs| theirs.amount).sum()
     }
 

@@ -165,7 +165,7 @@ mod tests {
     use crate::primitives::{Id, Lane};
 
     #[test]
-    fn what_is_told_after_it_got_on_stays_open() {
+    fn an_exception_raised_after_progress_stays_open() {
         let id = Id::mint(1_795_000_000_000, 7, Lane(1));
         let written = |but| {
             let over = StuckResolvedRow {

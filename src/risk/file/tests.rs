@@ -85,7 +85,7 @@ fn what_is_not_yaml_is_refused_where_it_ends_being_it() {
 }
 
 #[test]
-fn what_people_do_to_yaml_is_told_in_their_words() {
+fn mistakes_in_yaml_are_explained() {
     for (text, line, column, expected) in [
         (
             "rules:\n  - id: a\n\tname: N\n",
@@ -188,7 +188,7 @@ fn bombs_do_not_go_off() {
 }
 
 #[test]
-fn a_rule_says_what_it_must_and_all_mistakes_are_told_at_once() {
+fn a_rule_must_be_complete_and_all_mistakes_are_reported_at_once() {
     assert_wrong(
         "rules:\n  - id: A rule\n    stages: [pay, refund, refund]\n    action: stop\n    velocity: {measure: size, per: customer, within: 1 minute}\n",
         &[

@@ -128,7 +128,7 @@ impl AddressRanges {
     }
 }
 
-/// The same ranges, sorted, and none touching another.
+/// Returns the ranges sorted and merged, so that none touches another.
 fn merge_overlapping(mut ranges: Vec<(u128, u128)>) -> Vec<(u128, u128)> {
     ranges.sort_unstable();
     let mut merge_overlapping: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());

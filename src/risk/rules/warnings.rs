@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_can_never_fire_is_told() {
+    fn a_rule_that_can_never_fire_gives_a_warning() {
         for (rule, expected) in [
             (
                 "stages: [login, redeem], action: block, amount_fen: {above: 1}",
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_whose_numbers_are_never_so_are_told_with_what_they_are() {
+    fn bounds_that_are_never_reached_give_a_warning_with_the_possible_values() {
         let at = |stage: &str, condition: &str| {
             let counters = "counters:\n  logins: {measure: count, of: login, per: merchant, within: 1h}\n  \
                 merchants: {measure: distinct_merchants, of: payment.create, per: customer, within: 1h}\n  \
@@ -605,7 +605,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_priorities_and_a_rollout_in_the_shadow_are_told() {
+    fn equal_priorities_and_a_rollout_in_the_shadow_give_warnings() {
         let found = warnings(&[
             "stages: [redeem], action: allow, points: {below: 9}",
             "stages: [redeem, refund], action: block, points: {above: 1}, shadow: true, rollout: 5%",

@@ -320,7 +320,7 @@ async fn a_token_is_renewed_in_time_and_the_old_one_bridges_a_failure() {
 }
 
 #[tokio::test]
-async fn without_a_token_nothing_is_sent_and_nothing_is_told() {
+async fn without_a_token_nothing_is_sent_and_no_secret_is_revealed() {
     let refused = r#"{"errcode":40125,"errmsg":"invalid appsecret"}"#;
     let script = Script::of([refused]).await;
     let outcome = script.program().send_message(message()).await;
@@ -345,7 +345,7 @@ async fn without_a_token_nothing_is_sent_and_nothing_is_told() {
 }
 
 #[tokio::test]
-async fn a_lost_call_does_not_tell_its_token() {
+async fn a_lost_call_does_not_reveal_its_token() {
     let script = Script::of([TOKEN]).await;
     let program = script.program();
     program.access_token(None).await.unwrap();

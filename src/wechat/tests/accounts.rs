@@ -107,22 +107,22 @@ async fn a_tenant_has_its_own_account_or_the_shared_one() {
 fn a_wrong_file_stops_the_start_and_is_named() {
     let folder = Folder::new("wrong");
     let settings = with_tenants(&folder);
-    let told = |text: &str| {
+    let sentence_of = |text: &str| {
         folder.file("acme.toml", text);
         try_accounts(&settings).unwrap_err().to_string()
     };
     let file = folder.0.join("acme.toml").display().to_string();
-    let sentence = told(&own("abc"));
+    let sentence = sentence_of(&own("abc"));
     assert!(
         sentence.contains("line") || sentence.contains("TOML"),
         "{sentence}"
     );
-    let sentence = told(&own("1").replace("direct", "both"));
+    let sentence = sentence_of(&own("1").replace("direct", "both"));
     assert_eq!(
         sentence,
         format!("`mode` in {file} is `both`, which is not `partner` or `direct`.")
     );
-    let sentence = told(&own("1").replace("sp_mchid", "mchid"));
+    let sentence = sentence_of(&own("1").replace("sp_mchid", "mchid"));
     assert!(
         sentence.contains(&format!("`mchid` in {file} is not a setting.")),
         "{sentence}"
@@ -131,18 +131,18 @@ fn a_wrong_file_stops_the_start_and_is_named() {
         sentence.contains(&format!("`sp_mchid` in {file} is required")),
         "{sentence}"
     );
-    let sentence = told(&own("1").replace("key.pem", "nokey.pem"));
+    let sentence = sentence_of(&own("1").replace("key.pem", "nokey.pem"));
     assert!(
         sentence.contains("nokey.pem, which cannot be read"),
         "{sentence}"
     );
-    let sentence = told(&own("1").replace("key.pem", "pub.pem"));
+    let sentence = sentence_of(&own("1").replace("key.pem", "pub.pem"));
     assert!(sentence.starts_with(&file), "{sentence}");
     assert!(
         sentence.contains("PRIVATE_KEY_FILE holds no RSA key"),
         "{sentence}"
     );
-    let sentence = told(&format!("{}tenants_dir = \".\"\n", own("1")));
+    let sentence = sentence_of(&format!("{}tenants_dir = \".\"\n", own("1")));
     assert!(sentence.contains("not a setting of a tenant"), "{sentence}");
     assert!(!sentence.contains(APIV3));
 }
@@ -233,15 +233,15 @@ fn by_itself() -> Signed {
 }
 
 /// What is made of something that names the certificate and was not signed by it.
-fn told(accounts: &WechatAccounts) -> NoticeError {
+fn error_of(accounts: &WechatAccounts) -> NoticeError {
     let signed = Signed {
         serial: SERIAL.to_owned(),
         ..Signed::over(b"{}")
     };
-    let told = accounts
+    let read = accounts
         .account(A)
         .read_notice(signed.headers(), b"{}", now());
-    told.unwrap_err()
+    read.unwrap_err()
 }
 
 fn fetching(server: &FakeWechat, public_key: bool) -> WechatSettings {
@@ -258,9 +258,9 @@ fn fetching(server: &FakeWechat, public_key: bool) -> WechatSettings {
 async fn platform_certificates_are_fetched_once_until_they_are_due() {
     let server = FakeWechat::new(vec![Says::signed(200, &list())]).await;
     let accounts = accounts(&fetching(&server, true));
-    assert_eq!(told(&accounts), NoticeError::UnknownKey);
+    assert_eq!(error_of(&accounts), NoticeError::UnknownKey);
     accounts.refresh().await;
-    assert_eq!(told(&accounts), NoticeError::BadSignature, "known now");
+    assert_eq!(error_of(&accounts), NoticeError::BadSignature, "known now");
     let asked = server.asked_once();
     assert_eq!(target(&asked), "GET /v3/certificates?algorithm_type=RSA");
     assert_eq!(header(&asked, "wechatpay-serial"), KEY_ID);
@@ -307,7 +307,7 @@ async fn the_first_certificates_prove_themselves() {
     let server = FakeWechat::new(vec![Says::signed(200, &list()).by(Signs::As(by_itself()))]).await;
     let accounts = accounts(&fetching(&server, false));
     accounts.refresh().await;
-    assert_eq!(told(&accounts), NoticeError::BadSignature, "known now");
+    assert_eq!(error_of(&accounts), NoticeError::BadSignature, "known now");
     let asked = server.asked_once();
     assert!(
         !asked.to_ascii_lowercase().contains("wechatpay-serial"),
@@ -353,7 +353,7 @@ async fn certificates_that_do_not_verify_themselves_are_not_accepted() {
         let server = FakeWechat::new(vec![says]).await;
         let accounts = accounts(&fetching(&server, false));
         accounts.refresh().await;
-        assert_eq!(told(&accounts), NoticeError::UnknownKey);
+        assert_eq!(error_of(&accounts), NoticeError::UnknownKey);
         assert!(!server.asked().is_empty());
     }
 }

@@ -131,7 +131,7 @@ async fn our_signature_goes_to_our_hosts_only() {
 }
 
 #[tokio::test]
-async fn an_empty_day_and_one_that_is_not_ready_are_told_apart() {
+async fn an_empty_day_and_one_that_is_not_ready_are_distinguished() {
     let none = Says::signed(400, r#"{"code":"NO_STATEMENT_EXIST"}"#);
     let (outcome, asked) = fetch(BillKind::Trade, |_| vec![none.clone()]).await;
     assert!(matches!(outcome, ChannelOutcome::Done(None)), "{outcome:?}");

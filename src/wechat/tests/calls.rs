@@ -278,7 +278,7 @@ async fn an_order_is_closed_by_a_signed_204() {
 }
 
 #[tokio::test]
-async fn a_login_does_not_tell_its_secret_when_it_fails() {
+async fn a_failed_login_does_not_reveal_its_secret() {
     let program = MiniProgram::new(&settings(NOWHERE)).unwrap();
     let LoginFailure::Unavailable(reason) = program.exchange("code").await.unwrap_err() else {
         panic!("nobody is there")

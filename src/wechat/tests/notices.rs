@@ -196,7 +196,7 @@ fn direct_channel() -> WechatChannel {
 }
 
 #[test]
-fn sound_notices_of_other_kinds_are_told_apart() {
+fn verified_notices_of_other_kinds_are_distinguished() {
     let (partner, direct) = (channel(NOWHERE), direct_channel());
     let sharing = body().replace(
         r#""original_type":"transaction""#,
@@ -249,7 +249,7 @@ fn sound_notices_of_other_kinds_are_told_apart() {
 }
 
 #[test]
-fn who_paid_is_told_in_either_mode() {
+fn the_payer_is_read_in_either_mode() {
     let paid = |channel: &WechatChannel, plain: &str| {
         let body = envelope(&encrypt(APIV3, "abcdefghijkl", "transaction", plain));
         let signed = Signed::over(body.as_bytes());

@@ -77,7 +77,7 @@ async fn deliver(calendar: &Calendar, notes: &Arc<Notes>) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_customer_is_told_once_of_each_day_some_days_before_it() {
+async fn each_customer_gets_one_message_for_each_day_some_days_before_it() {
     let notes = Arc::new(Notes::default());
     let calendar =
         Calendar::with_notifications(at("2026-11-20T12:00:00"), Some(notes.clone())).await;

@@ -114,7 +114,7 @@ async fn a_part_of_a_hold_is_spent_from_lots_that_have_expired_and_the_rest_is_s
     let captured = counter.capture(hold, 4).await.unwrap();
     assert_eq!(captured.captured.get(), 4);
     assert_eq!(counter.has().await, (2, 0));
-    // The same again is the same; another part is too late.
+    // Repeated, it gives the same answer; another part is too late.
     assert_eq!(counter.capture(hold, 4).await.unwrap(), captured);
     assert!(matches!(
         counter.capture(hold, 2).await,

@@ -85,8 +85,8 @@ async fn what_expired_is_not_owed_when_others_refund() {
             assert_eq!(rounds(setup.app.db()).await, 1);
         }
         let success = RefundStatus::Success;
-        let told = elsewhere(&setup, order, ("TK-1", 400), success, "n1").await;
-        assert_eq!(told, HandledCallback::Refund);
+        let answer = elsewhere(&setup, order, ("TK-1", 400), success, "n1").await;
+        assert_eq!(answer, HandledCallback::Refund);
         assert_eq!(setup.has(order).await, (0, 0, 0), "{swept}");
         // Each point once: ours counts the rest.
         assert_eq!(refund(&setup, order, None, "r").await, (6, 6, 0));
@@ -224,15 +224,15 @@ async fn two_who_count_at_once_do_not_count_the_same_points() {
     let askers: Vec<_> = orders
         .iter()
         .enumerate()
-        .map(|(place, order)| {
-            let payments = if place % 2 == 0 {
+        .map(|(index, order)| {
+            let payments = if index % 2 == 0 {
                 &setup.payments
             } else {
                 &other
             };
             let (payments, request) = (
                 payments.clone(),
-                setup.request(*order, None, &format!("r{place}")),
+                setup.request(*order, None, &format!("r{index}")),
             );
             tokio::spawn(async move { request_refund(&payments, request).await.unwrap() })
         })

@@ -142,11 +142,11 @@ async fn payments_go_on_while_their_payers_points_expire() {
         }
     }
     calendar.clock.set(now);
-    let paying = customers.iter().enumerate().map(|(place, (caller, _))| {
+    let paying = customers.iter().enumerate().map(|(index, (caller, _))| {
         let (app, code) = (&calendar.app, &merchant.code);
         async move {
             for number in 0..5 {
-                let key = format!("k{place}-{number}");
+                let key = format!("k{index}-{number}");
                 app.pay(caller, code, 1_000, &key).await;
             }
         }

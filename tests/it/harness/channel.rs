@@ -31,7 +31,7 @@ pub(crate) enum ChannelReply {
     /// The refund, but of another amount.
     Wrong,
     No(RefusalKind),
-    /// Nothing is heard.
+    /// No answer.
     Nothing,
     /// There will never be an answer: whoever waits must be killed.
     Hangs,
@@ -256,7 +256,7 @@ impl Channel {
         orders.insert(order.no().to_string(), said);
     }
 
-    /// The same with another time of arrival.
+    /// Gives a callback another time of arrival or payment.
     pub(crate) fn dated(&self, body: &Bytes, at: Timestamp) {
         let mut notices = self.notices.lock().unwrap();
         match notices.get_mut(&body[..]).map(|notice| &mut notice.body) {
@@ -266,7 +266,7 @@ impl Channel {
         }
     }
 
-    /// The same of an order that a merchant showed: WeChat says who paid it.
+    /// The callback of an order that a merchant showed: WeChat says who paid it.
     pub(crate) fn paid_notice_by(
         &self,
         order: &Order,
@@ -301,7 +301,7 @@ impl Channel {
         let known = self.known(refund.id);
         Notice {
             id: notice.to_owned(),
-            // The same whenever it is repeated, as WeChat's.
+            // Does not change when it is repeated, as WeChat's does not.
             created_at: refund.created_at(),
             body: NoticeBody::Refund(RefundNotice {
                 sp_mchid: self.account.mchid.clone(),

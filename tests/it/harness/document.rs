@@ -218,8 +218,8 @@ impl Document {
             }
         }
         if let (Some(every), Some(items)) = (schema.get("items"), value.as_array()) {
-            for (place, item) in items.iter().enumerate() {
-                self.check(every, item, &format!("{at}/{place}"), errors);
+            for (index, item) in items.iter().enumerate() {
+                self.check(every, item, &format!("{at}/{index}"), errors);
             }
         }
     }

@@ -720,7 +720,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     eventually_within(20, what, ask).await
 }
 
-/// The same with another patience.
+/// Asks until there is an answer; fails after `seconds`, naming what was waited for.
 pub(crate) async fn eventually_within<T, F: Future<Output = Option<T>>>(
     seconds: u64,
     what: &str,

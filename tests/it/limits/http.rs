@@ -43,7 +43,7 @@ fn network() -> String {
 }
 
 #[tokio::test]
-async fn five_payments_are_five_over_two_processes_and_the_sixth_is_told_when() {
+async fn five_payments_are_five_over_two_processes_and_the_sixth_gets_retry_after() {
     let change = |settings: &mut LimitSettings| strict(settings, Limit::CreatePayment, 5);
     let app = TestApp::limited(&redis_url(), change).await;
     let merchant = app.merchant("茶里巷", "1900000201").await;
@@ -279,7 +279,7 @@ async fn the_script_decides_as_a_leaky_bucket_does_whatever_the_clock_does() {
             } else if random.random_ratio(1, 2) {
                 now_us += step;
             }
-            let told: (u64, u64) = script
+            let reply: (u64, u64) = script
                 .key(&key)
                 .arg(quota.interval_us())
                 .arg(quota.capacity_us())
@@ -288,7 +288,7 @@ async fn the_script_decides_as_a_leaky_bucket_does_whatever_the_clock_does() {
                 .await
                 .unwrap();
             assert_eq!(
-                told,
+                reply,
                 bucket.ask(now_us),
                 "seed {seed}, round {round}, {quota}"
             );

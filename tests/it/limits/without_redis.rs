@@ -71,7 +71,7 @@ async fn gauge(site: &Site) -> Option<String> {
 
 /// The service is a process of its own, so that its log is what an operator reads.
 #[tokio::test(flavor = "multi_thread")]
-async fn redis_killed_under_load_costs_nobody_time_and_is_told_once() {
+async fn redis_killed_under_load_costs_nobody_time_and_is_logged_once() {
     let redis = server("limits-kill");
     let url = start(&redis);
     let scratch = Scratch::make().await;

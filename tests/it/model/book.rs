@@ -134,7 +134,7 @@ impl Purse {
         let mut kept: Vec<BusinessDay> = Vec::new();
         let mut going = BTreeMap::new();
         for (day, left) in self.lots.range(..=today).rev() {
-            for place in 0..*left {
+            for index in 0..*left {
                 kept.push(*day);
                 let of_use = kept.iter().all(|until| {
                     let needs = kept.iter().filter(|day| **day <= *until).count();
@@ -143,7 +143,7 @@ impl Purse {
                 });
                 if !of_use {
                     kept.pop();
-                    going.insert(*day, left - place);
+                    going.insert(*day, left - index);
                     break;
                 }
             }

@@ -271,7 +271,7 @@ impl House {
         order.state.payment().unwrap().points.get()
     }
 
-    /// Asks for a refund, which WeChat takes. `key` names the wish.
+    /// Asks for a refund, which WeChat takes. `key` names the request.
     pub(crate) async fn ask_refund(&self, paid: &Paid, fen: i64, key: &str) -> Result<Refund, No> {
         let input = format!("{} {fen}", paid.order.id);
         let key = IdempotencyKey::parse(key).unwrap();

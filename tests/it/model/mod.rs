@@ -49,13 +49,13 @@ struct Play<'a> {
     trace: Vec<String>,
 }
 
-fn terms(place: usize, rng: &mut StdRng) -> Terms {
+fn terms(index: usize, rng: &mut StdRng) -> Terms {
     let mut sometimes = |from: i64, to: i64| {
         let cap = rng.random_range(from..to);
         (cap % 2 == 0).then_some(cap)
     };
     // For what comes about only where points that end meet points that never do.
-    let plain = place % 4 == 2;
+    let plain = index % 4 == 2;
     Terms {
         daily_cap: sometimes(10, 120).filter(|_| !plain),
         total_cap: sometimes(50, 600).filter(|_| !plain),
@@ -63,18 +63,18 @@ fn terms(place: usize, rng: &mut StdRng) -> Terms {
         days: (rng.random_range(0..4) > 0)
             .then(|| rng.random_range(1..5))
             .filter(|_| !plain),
-        refuse: place % 4 == 1,
+        refuse: index % 4 == 1,
     }
 }
 
 impl<'a> Play<'a> {
-    async fn begin(house: &'a House, place: usize, rng: &mut StdRng) -> Self {
-        let terms = terms(place, rng);
+    async fn begin(house: &'a House, index: usize, rng: &mut StdRng) -> Self {
+        let terms = terms(index, rng);
         house.set_terms(terms).await;
         let now = house.clock.now().seconds();
         let mut customers = Vec::new();
         for who in 0..CUSTOMERS {
-            customers.push(house.customer(&format!("{place}-{who}")).await);
+            customers.push(house.customer(&format!("{index}-{who}")).await);
         }
         Self {
             house,
@@ -149,8 +149,8 @@ impl<'a> Play<'a> {
         self.paid.push(paid);
     }
 
-    /// The same callback again, or another that says the same; of a payment or of a refund. Nothing
-    /// happens.
+    /// Repeats a callback, or sends another with the same content; of a payment or of a refund.
+    /// Nothing happens.
     async fn deliver_callback_again(&mut self, rng: &mut StdRng) {
         if !self.outcomes.is_empty() && rng.random_range(0..2) == 0 {
             let (refund, notice) = &self.outcomes[rng.random_range(0..self.outcomes.len())];
@@ -163,17 +163,17 @@ impl<'a> Play<'a> {
         if self.paid.is_empty() {
             return;
         }
-        let place = rng.random_range(0..self.paid.len());
+        let index = rng.random_range(0..self.paid.len());
         let again = if rng.random_range(0..2) == 0 {
-            self.paid[place].notice.clone()
+            self.paid[index].notice.clone()
         } else {
-            self.house.said_again(&self.paid[place])
+            self.house.said_again(&self.paid[index])
         };
         assert_eq!(
             self.house.deliver_callback(&again).await,
             HandledCallback::Duplicate
         );
-        self.tell(format!("payment {place} again"));
+        self.tell(format!("payment {index} again"));
     }
 
     /// What seldom comes about by chance: points that are spent, refunded, missing, taken back,
@@ -242,8 +242,8 @@ impl<'a> Play<'a> {
         self.sleep(86_400);
         self.ask_refund(first + 1, 1_000).await;
         let refunds: Vec<usize> = self.model.open_refunds().into_iter().skip(open).collect();
-        for (place, number) in refunds.into_iter().enumerate() {
-            self.end_refund(number, place > 0).await;
+        for (index, number) in refunds.into_iter().enumerate() {
+            self.end_refund(number, index > 0).await;
             self.compare().await;
         }
     }
@@ -251,7 +251,7 @@ impl<'a> Play<'a> {
     /// Points run out unspent, and the payment is refunded in two parts: before the night's sweep
     /// and after it, and one of them fails.
     async fn refunds_of_what_expired(&mut self) {
-        let place = self.paid.len();
+        let index = self.paid.len();
         self.pay(2, 1_000).await;
         if let Some(days) = self.model.terms.days {
             self.sleep(86_400 * (i64::from(days) + 1));
@@ -260,7 +260,7 @@ impl<'a> Play<'a> {
             if sweeps {
                 self.sweep(2).await;
             }
-            self.ask_refund(place, fen).await;
+            self.ask_refund(index, fen).await;
             self.compare().await;
             if let Some(number) = self.model.open_refunds().pop() {
                 self.end_refund(number, arrived).await;
@@ -269,8 +269,8 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// The same of holds: lots go over while points of them are held, which are spent in part or as
-    /// a whole; and a hold whose time is over.
+    /// Lots expire while points of them are held, which are spent in part or as a whole; and a hold
+    /// whose time is over.
     async fn holds_that_outlive(&mut self) {
         let soon = self.model.today.plus_days(1);
         self.award(1, 20, soon).await;
@@ -304,31 +304,31 @@ impl<'a> Play<'a> {
         if self.paid.is_empty() {
             return;
         }
-        let place = rng.random_range(0..self.paid.len());
-        let whole = self.paid[place].order.amount.get();
+        let index = rng.random_range(0..self.paid.len());
+        let whole = self.paid[index].order.amount.get();
         let fen = if rng.random_range(0..2) == 0 {
             whole
         } else {
             rng.random_range(1..=whole)
         };
-        self.ask_refund(place, fen).await;
+        self.ask_refund(index, fen).await;
     }
 
-    async fn ask_refund(&mut self, place: usize, fen: i64) {
+    async fn ask_refund(&mut self, index: usize, fen: i64) {
         self.tell(format!(
-            "refund {} of payment {place}: {fen}",
+            "refund {} of payment {index}: {fen}",
             self.refunds.len()
         ));
         let key = format!("refund-{}-{}", self.customers[0], self.trace.len());
-        let asked = self.house.ask_refund(&self.paid[place], fen, &key).await;
-        let said = self.model.ask_refund(place, fen);
+        let asked = self.house.ask_refund(&self.paid[index], fen, &key).await;
+        let said = self.model.ask_refund(index, fen);
         let agreed = asked.as_ref().map(|_| ()).map_err(|no| *no) == said;
         assert!(agreed, "{asked:?} {said:?} {:#?}", self.trace);
         if let Ok(refund) = asked {
-            // The same wish with the same key is the same refund.
-            let again = self.house.ask_refund(&self.paid[place], fen, &key).await;
+            // A repeated request with its key is one refund.
+            let again = self.house.ask_refund(&self.paid[index], fen, &key).await;
             assert_eq!(again.unwrap().id, refund.id);
-            self.refunds.push((place, refund));
+            self.refunds.push((index, refund));
         }
     }
 
@@ -507,8 +507,8 @@ async fn random_histories_of_points_agree_with_the_model_after_every_step() {
     let mut rng = StdRng::seed_from_u64(seed);
     let house = House::open(seed).await;
     let mut happened: BTreeMap<&str, usize> = BTreeMap::new();
-    for place in 0..HISTORIES {
-        let mut play = Play::begin(&house, place, &mut rng).await;
+    for index in 0..HISTORIES {
+        let mut play = Play::begin(&house, index, &mut rng).await;
         play.prelude().await;
         for _ in 0..STEPS {
             play.step(&mut rng).await;
@@ -525,11 +525,11 @@ async fn random_histories_of_points_agree_with_the_model_after_every_step() {
     house.finish().await;
 }
 
-/// A message, or a person's wish, on its way to the service.
+/// A message, or a person's request, on its way to the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Arrival {
     Paid,
-    /// The same callback once more.
+    /// That callback once more.
     PaidTwin,
     /// Another callback that says the same.
     PaidAgain,
@@ -557,9 +557,9 @@ fn orders_of(arrivals: &[Arrival]) -> Vec<Vec<Arrival>> {
     };
     let mut orders = Vec::new();
     for order in orders_of(rest) {
-        for place in 0..=order.len() {
+        for index in 0..=order.len() {
             let mut longer = order.clone();
-            longer.insert(place, *first);
+            longer.insert(index, *first);
             orders.push(longer);
         }
     }
@@ -680,7 +680,7 @@ async fn messages_in_any_order_that_causality_allows_end_in_the_same_balances() 
         (before(10, 0, 7, true, (0, 0, 2)), sweep_without.as_slice()),
         (before(10, 0, 7, false, (8, 0, 0)), sweep_without.as_slice()),
     ];
-    let named = |number, chunk, place| format!("{number}-{chunk}-{place}");
+    let named = |number, chunk, index| format!("{number}-{chunk}-{index}");
     // What is over when the messages come was given the day before.
     for (number, (before, _)) in cases.iter().enumerate() {
         if before.over > 0 {
@@ -704,8 +704,8 @@ async fn messages_in_any_order_that_causality_allows_end_in_the_same_balances() 
         orders.retain(|order| causality_allows(order));
         assert_eq!(orders.len(), 240);
         for (chunk, some) in orders.chunks(24).enumerate() {
-            let ends = some.iter().enumerate().map(|(place, order)| {
-                let name = named(number, chunk, place);
+            let ends = some.iter().enumerate().map(|(index, order)| {
+                let name = named(number, chunk, index);
                 let house = &house;
                 async move { end_of(house, &name, before, order).await }
             });

@@ -106,7 +106,7 @@ impl Operation for Culprit {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operation_that_cannot_be_written_is_told_so_and_nobody_pays_for_it() {
+async fn an_operation_that_cannot_be_written_fails_alone() {
     let app = TestApp::with(|options| options.committers = 1).await;
     let existing = someone(app.db());
     app.db().submit(adjust(&app, existing, 1)).await.unwrap();
@@ -135,7 +135,7 @@ async fn an_operation_that_cannot_be_written_is_told_so_and_nobody_pays_for_it()
             let all: Vec<_> = of.iter().cloned().map(|one| app.db().submit(one)).collect();
             futures_util::future::join_all(all)
         };
-        let (before, told, after) = tokio::join!(
+        let (before, answer, after) = tokio::join!(
             submit(before),
             app.db().submit(culprit.clone()),
             submit(after)
@@ -146,7 +146,7 @@ async fn an_operation_that_cannot_be_written_is_told_so_and_nobody_pays_for_it()
                 "{wrong:?}: an innocent operation was told {innocent:?}"
             );
         }
-        match (wrong, told) {
+        match (wrong, answer) {
             (Wrong::BelowZero, Err(SubmitError::Db(DbError::Violation(name)))) => {
                 assert_eq!(name, "accounts_not_below_zero");
             }
@@ -157,7 +157,7 @@ async fn an_operation_that_cannot_be_written_is_told_so_and_nobody_pays_for_it()
                 Wrong::PanicsInRows | Wrong::PanicsInDecide | Wrong::PanicsInRecord,
                 Err(SubmitError::Db(DbError::Inconsistent(what))),
             ) => assert!(what.contains("panicked"), "{what}"),
-            (wrong, told) => panic!("{wrong:?} was told {told:?}"),
+            (wrong, answer) => panic!("{wrong:?} was told {answer:?}"),
         }
         // Alone it is told the same, and the committer goes on.
         let alone = app.db().submit(culprit).await;
@@ -207,17 +207,17 @@ async fn a_committer_that_panics_begins_anew() {
     for _ in 0..3 {
         trap.0.store(true, Ordering::SeqCst);
         let operation = adjust(&app, someone(app.db()), 1);
-        let told = db.submit(operation.clone()).await;
+        let answer = db.submit(operation.clone()).await;
         // Perhaps it panicked while it was idle, and took this one afterwards.
         assert!(
             matches!(
-                told,
+                answer,
                 Ok(true)
                     | Err(SubmitError::Db(
                         DbError::Unavailable(_) | DbError::Inconsistent(_)
                     ))
             ),
-            "{told:?}"
+            "{answer:?}"
         );
         eventually("the committer is back", || async {
             db.submit(operation.clone()).await.ok()
@@ -320,7 +320,7 @@ async fn a_refund_with_the_number_of_another_is_an_alarm_and_not_a_lost_race() {
 
 /// Both read while the other commits: what does not fit together then is no broken book.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_processes_that_are_told_of_one_refund_find_nothing_wrong() {
+async fn two_processes_with_the_callback_of_one_refund_find_nothing_wrong() {
     let setup = RefundSetup::open().await;
     let tenant = setup.app.tenant.id;
     let beside = Payments {

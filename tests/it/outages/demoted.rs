@@ -92,11 +92,11 @@ async fn nothing_stays_on_a_server_that_is_read_only() {
         }
     };
     eventually("both committers have met it", || async {
-        let told = futures_util::future::join_all((0..8).map(|_| db.submit(operation()))).await;
-        for told in told {
+        let answer = futures_util::future::join_all((0..8).map(|_| db.submit(operation()))).await;
+        for answer in answer {
             assert!(
-                matches!(told, Err(SubmitError::Db(DbError::Unavailable(_)))),
-                "{told:?}"
+                matches!(answer, Err(SubmitError::Db(DbError::Unavailable(_)))),
+                "{answer:?}"
             );
         }
         Some(())
@@ -203,10 +203,10 @@ async fn a_connection_that_heard_of_another_server_is_not_used_again() {
     for number in [
         1_290, 1_792, 1_836, 1_047, 3_100, 3_796, 6_400, 3_032, 1_053, 1_927, 3_169,
     ] {
-        let told = db.run(Hears(number)).await;
+        let answer = db.run(Hears(number)).await;
         assert!(
-            matches!(told, Err(DbError::Unavailable(_))),
-            "{number}: {told:?}"
+            matches!(answer, Err(DbError::Unavailable(_))),
+            "{number}: {answer:?}"
         );
         let now = db.run(Which).await.unwrap();
         assert_ne!(now, used, "{number}");

@@ -61,7 +61,7 @@ async fn a_conflict_from_another_node_leaves_nothing_of_a_packet() {
             async move { waits.then_some(()) }
         })
         .await;
-        let told = aborted(&mut onlooker).await;
+        let answer = aborted(&mut onlooker).await;
         // Another node changes the customer's account, which the packet has changed already.
         sqlx::query(
             "UPDATE accounts SET earned_on = DATE('2020-01-01') + INTERVAL ? DAY WHERE id = ?",
@@ -75,7 +75,7 @@ async fn a_conflict_from_another_node_leaves_nothing_of_a_packet() {
             let aborted = tokio::task::block_in_place(|| {
                 tokio::runtime::Handle::current().block_on(aborted(&mut onlooker))
             });
-            async move { (aborted > told).then_some(()) }
+            async move { (aborted > answer).then_some(()) }
         })
         .await;
         sqlx::raw_sql("ROLLBACK")

@@ -90,12 +90,12 @@ async fn a_commit_that_cannot_be_projected_is_parked_and_the_relay_goes_on() {
     );
 
     // People see it, and so does the verification.
-    let told = app.admin().get("/api/v1/admin/exceptions?open=true").await;
-    let told = told.expect(200)["items"].as_array().unwrap().clone();
-    assert_eq!(told.len(), waiting.len(), "{told:?}");
+    let answer = app.admin().get("/api/v1/admin/exceptions?open=true").await;
+    let answer = answer.expect(200)["items"].as_array().unwrap().clone();
+    assert_eq!(answer.len(), waiting.len(), "{answer:?}");
     assert!(
-        told.iter().all(|one| one["kind"] == "not_projected"),
-        "{told:?}"
+        answer.iter().all(|one| one["kind"] == "not_projected"),
+        "{answer:?}"
     );
     let (list, fine) = relay(&app, &["list"]);
     assert!(fine && list.contains("not this one"), "{list}");

@@ -88,12 +88,12 @@ async fn nobody_waits_for_a_database_that_says_nothing() {
     assert!(!db.is_ready().await, "ready after {:?}", silence.elapsed());
     assert_eq!(app.anyone().get("/readyz").await.status, 503);
     // Who comes now is told sooner.
-    let told = tokio::time::timeout(
+    let reply = tokio::time::timeout(
         Duration::from_secs(15),
         db.submit(adjust(&app, someone(db), 1)),
     );
     assert!(matches!(
-        told.await.expect("the committer waits for a session"),
+        reply.await.expect("the committer waits for a session"),
         Err(SubmitError::Db(DbError::Unavailable(_)))
     ));
 
@@ -188,11 +188,11 @@ async fn who_waits_for_an_answer_is_not_ready_whoever_else_is_answered() {
     assert!(!submitting.is_finished(), "{:?}", asked.elapsed());
     sqlx::query("SELECT 1").execute(db.pool()).await.unwrap();
     // The batch has its time as well.
-    let told = tokio::time::timeout(PATIENCE, submitting).await;
-    let told = told.expect("a batch waits for ever").unwrap();
+    let reply = tokio::time::timeout(PATIENCE, submitting).await;
+    let reply = reply.expect("a batch waits for ever").unwrap();
     assert!(
-        matches!(told, Err(SubmitError::Db(DbError::Unavailable(_)))),
-        "{told:?}"
+        matches!(reply, Err(SubmitError::Db(DbError::Unavailable(_)))),
+        "{reply:?}"
     );
     unlock(root).await;
     eventually("it commits again", || async {
@@ -225,11 +225,11 @@ async fn a_session_that_does_not_come_about_is_dropped() {
     }
     let operation = adjust(&app, someone(db), 1);
     for _ in 0..2 {
-        let told = tokio::time::timeout(PATIENCE, db.submit(operation.clone())).await;
-        let told = told.expect("the committer waits for a session");
+        let reply = tokio::time::timeout(PATIENCE, db.submit(operation.clone())).await;
+        let reply = reply.expect("the committer waits for a session");
         assert!(
-            matches!(told, Err(SubmitError::Db(DbError::Unavailable(_)))),
-            "{told:?}"
+            matches!(reply, Err(SubmitError::Db(DbError::Unavailable(_)))),
+            "{reply:?}"
         );
     }
     assert!(!db.is_ready().await);

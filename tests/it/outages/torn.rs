@@ -73,10 +73,10 @@ async fn a_batch_that_is_cut_in_the_middle_leaves_nothing() {
             .execute(&mut others)
             .await
             .unwrap();
-        let told = submitting.await.unwrap();
-        match told {
+        let answer = submitting.await.unwrap();
+        match answer {
             Ok(true) => {}
-            // Told that nobody knows; the same again is the same.
+            // The outcome was unknown; repeated, the request has one effect.
             Err(_) => {
                 eventually("it is done the second time", || async {
                     app.db().submit(operation.clone()).await.ok()
@@ -112,7 +112,7 @@ async fn waits_in_the_packet(root: &mut sqlx::MySqlConnection) -> u64 {
 }
 
 /// A hook of the replication group refuses what is too large for it (3100) and undoes it: the batch
-/// is halved until it fits, and nobody is told that nobody knows.
+/// is halved until it fits, and no caller gets an unknown outcome.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_is_too_large_for_the_group_is_halved() {
     let app = TestApp::with(|options| options.committers = 1).await;
@@ -154,8 +154,8 @@ async fn a_batch_that_is_too_large_for_the_group_is_halved() {
         .await
         .unwrap();
     assert!(first.await.unwrap().unwrap());
-    for told in behind {
-        assert!(told.await.unwrap().unwrap());
+    for answer in behind {
+        assert!(answer.await.unwrap().unwrap());
     }
     assert_eq!(app.count("SELECT COUNT(*) FROM transfers").await, 11);
     // Ten operations, two at most in each.

@@ -40,11 +40,11 @@ async fn a_dry_run_says_what_is_then_credited() {
         usize::try_from((dice >> 33) % sides).unwrap()
     };
     let mut cut = 0;
-    for place in 0..36 {
+    for index in 0..36 {
         // The last ones use up a total cap for certain.
-        let is_last = place >= 32;
+        let is_last = index >= 32;
         match roll(4) {
-            _ if place == 32 => {
+            _ if index == 32 => {
                 admin.put(&rule_of(&own_id), &rules[3]).await.expect(200);
             }
             _ if is_last => {}
@@ -71,24 +71,24 @@ async fn a_dry_run_says_what_is_then_credited() {
         let amount = amounts[if is_last { 0 } else { roll(7) }];
         let question =
             json!({ "merchant_id": merchant_id, "customer_id": ids[who], "amount_fen": amount });
-        let told = admin.post(DRY_RUN, &question).await.expect(200);
+        let answer = admin.post(DRY_RUN, &question).await.expect(200);
         let order_no = app
             .pay(
                 &customers[who],
                 &merchant.code,
                 amount,
-                &format!("k{place}"),
+                &format!("k{index}"),
             )
             .await;
         let path = format!("/api/v1/admin/payments/{order_no}");
         let order = admin.get(&path).await.expect(200);
         assert_eq!(
-            told["points"], order["points"],
-            "{question}: {told}\n{order}"
+            answer["points"], order["points"],
+            "{question}: {answer}\n{order}"
         );
         assert_eq!(
-            told["rule"]["version"], order["rule_version"],
-            "{told}\n{order}"
+            answer["rule"]["version"], order["rule_version"],
+            "{answer}\n{order}"
         );
         let expires: Option<time::Date> =
             sqlx::query_scalar("SELECT points_expired_from FROM payment_orders WHERE id = ?")
@@ -102,17 +102,17 @@ async fn a_dry_run_says_what_is_then_credited() {
                 .await
                 .unwrap();
         let expires = expires.unwrap().to_string();
-        let last = told["last_usable_on"].as_str().unwrap_or("9999-12-31");
+        let last = answer["last_usable_on"].as_str().unwrap_or("9999-12-31");
         let expected = BusinessDay::parse(last).unwrap().plus_days(1).to_string();
-        assert_eq!(expires, expected, "{told}");
-        cut += i64::from(told["earning"]["points"] != told["points"]);
+        assert_eq!(expires, expected, "{answer}");
+        cut += i64::from(answer["earning"]["points"] != answer["points"]);
     }
     assert!(cut > 2, "the caps were never reached");
     app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_tells_why_and_changes_nothing() {
+async fn a_dry_run_says_why_and_changes_nothing() {
     let app = TestApp::start().await;
     let merchant = app.merchant("茶里巷", "1900000510").await;
     let id = id_of(&merchant).await;
@@ -131,21 +131,21 @@ async fn a_dry_run_tells_why_and_changes_nothing() {
     let before = app.count(counts).await;
 
     let question = json!({ "merchant_id": id, "customer_id": me, "amount_fen": 2_450 });
-    let told = admin.post(DRY_RUN, &question).await.expect(200);
-    assert_eq!(told["points"], 5);
+    let answer = admin.post(DRY_RUN, &question).await.expect(200);
+    assert_eq!(answer["points"], 5);
     assert_eq!(
-        told["earning"],
+        answer["earning"],
         json!({ "amount_fen": 2_450, "below_minimum": false, "counted_fen": 2_000, "before_rounding": "30", "points": 30 })
     );
     assert_eq!(
-        told["daily_cap"],
+        answer["daily_cap"],
         json!({ "cap": 20, "earned_before": 15, "room": 5 })
     );
     assert_eq!(
-        (&told["rule"]["of"], &told["rule"]["version"]),
+        (&answer["rule"]["of"], &answer["rule"]["version"]),
         (&json!("tenant"), &json!(2))
     );
-    let why: Vec<_> = told["why"]
+    let why: Vec<_> = answer["why"]
         .as_array()
         .unwrap()
         .iter()
@@ -169,34 +169,34 @@ async fn a_dry_run_tells_why_and_changes_nothing() {
 
     // Tomorrow the day's cap is whole again; terms to try know nothing of what was handed out.
     let tomorrow = app.app.now().plus_seconds(86_400).to_string();
-    let told = admin
+    let answer = admin
         .post(
             DRY_RUN,
             &json!({ "merchant_id": id, "customer_id": me, "amount_fen": 2_450, "at": tomorrow }),
         )
         .await
         .expect(200);
-    assert_eq!(told["points"], 20);
+    assert_eq!(answer["points"], 20);
     let terms = json!({ "ratio": "2", "total_cap": 7, "amount_min_fen": 100, "rounding": "up", "validity": { "kind": "never" } });
-    let told = admin
+    let answer = admin
         .post(DRY_RUN, &json!({ "amount_fen": 1_001, "terms": terms }))
         .await
         .expect(200);
     assert_eq!(
         (
-            &told["points"],
-            &told["rule"]["of"],
-            &told["last_usable_on"]
+            &answer["points"],
+            &answer["rule"]["of"],
+            &answer["last_usable_on"]
         ),
         (&json!(7), &json!("tried"), &Value::Null)
     );
-    assert_eq!(told["earning"]["points"], 21);
-    let told = admin
+    assert_eq!(answer["earning"]["points"], 21);
+    let answer = admin
         .post(DRY_RUN, &json!({ "amount_fen": 99, "terms": terms }))
         .await
         .expect(200);
     assert_eq!(
-        told["why"][1],
+        answer["why"][1],
         "¥0.99 is less than ¥1.00, and earns nothing."
     );
     assert_eq!(app.count(counts).await, before);

@@ -103,11 +103,11 @@ async fn history_says_who_changed_what() {
 #[tokio::test(flavor = "multi_thread")]
 async fn admins_at_once_get_a_version_each_and_the_last_one_holds() {
     let app = TestApp::start().await;
-    let putting = (0..8).map(|place| {
-        let admin = app.operator(&format!("admin-{place}"));
+    let putting = (0..8).map(|index| {
+        let admin = app.operator(&format!("admin-{index}"));
         async move {
             let set = admin
-                .put(RULE, &json!({ "ratio": place.to_string() }))
+                .put(RULE, &json!({ "ratio": index.to_string() }))
                 .await
                 .expect(200);
             (

@@ -65,8 +65,8 @@ async fn hostile_input_is_refused_and_changes_nothing() {
         for path in [RULE.to_owned(), rule_of(&id)] {
             let answer = admin.put(&path, &body).await;
             assert_eq!(answer.status, 422, "{body}");
-            let told = String::from_utf8_lossy(&answer.bytes).into_owned();
-            assert!(told.contains(field), "{body}: {told}");
+            let reply = String::from_utf8_lossy(&answer.bytes).into_owned();
+            assert!(reply.contains(field), "{body}: {reply}");
         }
     }
     for body in [

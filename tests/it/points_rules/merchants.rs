@@ -28,22 +28,22 @@ async fn a_merchant_earns_by_its_own_rule_until_that_is_withdrawn() {
 
     assert_eq!(earned(&app, &li, &own.code, 101, "a").await, 4); // 3.03, rounded up
     assert_eq!(earned(&app, &li, &plain.code, 101, "b").await, 1);
-    let told = own
+    let answer = own
         .owner
         .get("/api/v1/merchant/points-rule")
         .await
         .expect(200);
     assert_eq!(
-        (&told["of"], &told["rule"]["ratio"]),
+        (&answer["of"], &answer["rule"]["ratio"]),
         (&json!("merchant"), &json!("3"))
     );
-    let told = plain
+    let answer = plain
         .owner
         .get("/api/v1/merchant/points-rule")
         .await
         .expect(200);
     assert_eq!(
-        (&told["of"], &told["rule"]["version"]),
+        (&answer["of"], &answer["rule"]["version"]),
         (&json!("tenant"), &json!(1))
     );
 

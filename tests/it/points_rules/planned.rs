@@ -175,10 +175,10 @@ async fn a_planned_change_takes_effect_at_its_instant() {
 
     let ahead = Ahead::start(&app).await;
     let mut orders = Vec::new();
-    for place in 0..4 {
+    for index in 0..4 {
         for (merchant, mchid) in [(&own, "1900000504"), (&plain, "1900000505")] {
             let order_no = app
-                .create(&li, &merchant.code, 1_000, &format!("{mchid}-{place}"))
+                .create(&li, &merchant.code, 1_000, &format!("{mchid}-{index}"))
                 .await;
             orders.push((order_no, mchid));
         }

@@ -26,8 +26,8 @@ async fn books() -> Counter {
         }
     }));
     let counter = Counter::at(TestApp::with_risk_without_jobs(risk).await).await;
-    for place in 0..12 {
-        counter.award(400, &format!("a{place}")).await;
+    for index in 0..12 {
+        counter.award(400, &format!("a{index}")).await;
     }
     counter.ask("deductions", 30, "d").await.expect(201);
     counter.ask("redemptions", 40, "r").await.expect(201);

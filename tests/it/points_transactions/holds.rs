@@ -140,8 +140,8 @@ async fn holds_are_ended_by_whoever_looks_and_once() {
     let counter = Counter::at(TestApp::without_jobs().await).await;
     counter.award(1_000, "a").await;
     let mut holds = Vec::new();
-    for place in 0..20 {
-        holds.push(counter.hold(10, &format!("h{place}")).await);
+    for index in 0..20 {
+        holds.push(counter.hold(10, &format!("h{index}")).await);
     }
     for hold in &holds {
         counter.age(*hold).await;

@@ -21,7 +21,7 @@ use crate::harness::{
     free_address, ready, redis_url,
 };
 
-/// The same back end at a second process.
+/// The back end at a second process.
 async fn beside(counter: &Counter) -> Caller {
     let site = counter.app.second_process(&redis_url(), |_| {}).await;
     back_end(&site, counter.app.tenant.id, "merchant-crm")
@@ -33,8 +33,8 @@ async fn the_same_reference_at_two_processes_at_once_is_one_points_transaction()
     let other = beside(&counter).await;
     for round in 0..5 {
         let body = counter.body(7, &format!("r{round}"));
-        let asking = (0..12).map(|place| {
-            let crm = if place % 2 == 0 { &counter.crm } else { &other };
+        let asking = (0..12).map(|index| {
+            let crm = if index % 2 == 0 { &counter.crm } else { &other };
             crm.post("/api/v1/open/points/awards", &body)
         });
         let answers = join_all(asking).await;
@@ -51,10 +51,10 @@ async fn points_are_not_spent_twice_by_two_processes() {
     let counter = Counter::open().await;
     let other = beside(&counter).await;
     counter.award(100, "a").await;
-    let asking = (0..18).map(|place| {
-        let crm = if place % 2 == 0 { &counter.crm } else { &other };
-        let what = ["redemptions", "deductions", "holds"][place % 3];
-        let body = counter.body(10, &format!("r{place}"));
+    let asking = (0..18).map(|index| {
+        let crm = if index % 2 == 0 { &counter.crm } else { &other };
+        let what = ["redemptions", "deductions", "holds"][index % 3];
+        let body = counter.body(10, &format!("r{index}"));
         async move {
             crm.post(&format!("/api/v1/open/points/{what}"), &body)
                 .await
@@ -152,8 +152,8 @@ async fn random_histories_end_where_a_small_model_ends() {
             if model.holds.is_empty() {
                 continue;
             }
-            let place = rng.random_range(0..model.holds.len());
-            let (transaction, held) = model.holds.swap_remove(place);
+            let index = rng.random_range(0..model.holds.len());
+            let (transaction, held) = model.holds.swap_remove(index);
             model.held -= held;
             match rng.random_range(0..4) {
                 0 => {
@@ -255,10 +255,10 @@ async fn killed_half_way_every_points_transaction_is_done_once() {
         .map(|worker| {
             let (crm, customers, done) = (crm.clone(), customers.clone(), Arc::clone(&done));
             tokio::spawn(async move {
-                for place in (worker..TRANSACTIONS).step_by(8) {
-                    let customer = customers[place % customers.len()];
+                for index in (worker..TRANSACTIONS).step_by(8) {
+                    let customer = customers[index % customers.len()];
                     let body = |points: i64| {
-                        json!({ "customer_id": customer, "points": points, "reference": format!("r{place}"), "reason": "测试" })
+                        json!({ "customer_id": customer, "points": points, "reference": format!("r{index}"), "reason": "测试" })
                     };
                     insist(&crm, "/api/v1/open/points/awards", &body(10)).await;
                     let hold = insist(&crm, "/api/v1/open/points/holds", &body(8)).await;

@@ -13,7 +13,7 @@ use super::{Counter, back_end, grant_expired, today_plus};
 use crate::harness::Caller;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_expires_when_is_told_to_the_customer_and_the_back_end() {
+async fn the_customer_and_the_back_end_see_what_expires_when() {
     let counter = Counter::open().await;
     grant_expired(&counter, 5).await;
     counter.award_until(30, "a", &today_plus(29)).await;
@@ -84,8 +84,8 @@ async fn pages(caller: &Caller, path: &str, limit: u32) -> Vec<Value> {
 async fn points_transactions_are_found_by_whatever_is_known_of_them() {
     let counter = Counter::open().await;
     let game = back_end(&counter.app, counter.app.tenant.id, "game");
-    for place in 0..5 {
-        counter.award(20, &format!("a{place}")).await;
+    for index in 0..5 {
+        counter.award(20, &format!("a{index}")).await;
     }
     counter.ask("deductions", 10, "a1").await.expect(201);
     let hold = counter.hold(10, "a1").await;
@@ -164,7 +164,7 @@ async fn records_and_statistics_say_where_points_came_from_and_went_to() {
         .expect(201);
 
     let records = pages(&counter.li, "/api/v1/customer/points/records", 3).await;
-    let told: Vec<_> = records
+    let reply: Vec<_> = records
         .iter()
         .rev()
         .map(|record| {
@@ -188,7 +188,7 @@ async fn records_and_statistics_say_where_points_came_from_and_went_to() {
     .map(|(word, state, source, change)| {
         (word.to_owned(), state.to_owned(), source.to_owned(), change)
     });
-    assert_eq!(told, expected);
+    assert_eq!(reply, expected);
     let about = &records[records.len() - 3];
     assert_eq!(
         (&about["order_no"], &about["merchant_name"]),
@@ -323,26 +323,26 @@ async fn every_kind_of_entry_has_a_class_and_people_at_the_database_read_the_sam
         let moves_none = kind.name().starts_with("sharing");
         assert_eq!(seen == "other", moves_none, "{kind:?} {phase}");
     }
-    let told = counter
+    let reply = counter
         .li
         .get("/api/v1/customer/points/statistics")
         .await
         .expect(200);
     let times = |list: &str, name: &str, word: &str| -> i64 {
-        let items = told[list].as_array().unwrap();
+        let items = reply[list].as_array().unwrap();
         let item = items.iter().find(|item| item[name] == word);
         let count = if list == "events" { "times" } else { "earned" };
-        item.unwrap_or_else(|| panic!("{word}: {told}"))[count]
+        item.unwrap_or_else(|| panic!("{word}: {reply}"))[count]
             .as_i64()
             .unwrap()
     };
     // Posted at once and posted later: two entries of each kind. Adjustments, debts repaid and the
     // four of sharing are left.
-    assert_eq!(times("events", "what", "adjusted"), 12, "{told}");
-    assert_eq!(times("events", "what", "taken_back"), 8, "{told}");
-    assert_eq!(times("events", "what", "earned"), 8, "{told}");
-    assert_eq!(times("events", "what", "returned"), 2, "{told}");
-    assert_eq!(times("sources", "source", "refund"), 8, "{told}");
+    assert_eq!(times("events", "what", "adjusted"), 12, "{reply}");
+    assert_eq!(times("events", "what", "taken_back"), 8, "{reply}");
+    assert_eq!(times("events", "what", "earned"), 8, "{reply}");
+    assert_eq!(times("events", "what", "returned"), 2, "{reply}");
+    assert_eq!(times("sources", "source", "refund"), 8, "{reply}");
     sqlx::query("DELETE FROM transfers WHERE debit_account = REPEAT(x'11', 16)")
         .execute(&mut owner)
         .await

@@ -62,7 +62,7 @@ async fn what_was_redeemed_goes_back_to_the_days_from_which_it_came() {
     );
     assert_eq!(first["returns_points_transaction_id"], json!(spent));
     assert_eq!(counter.days().await, [(soon.clone(), 2), (late, 10)]);
-    // The same again is the same; another request under its reference is not.
+    // Repeated, it gives the same answer; another request under its reference is refused.
     let again = counter.give_back(spent, 7, "b1").await.expect(200);
     assert_eq!(again, first);
     let reused = counter.give_back(spent, 8, "b1").await;
@@ -208,9 +208,9 @@ async fn two_who_return_at_once_never_return_more_than_was_taken() {
     let spent = counter.redeem(30, "r").await;
     let other = counter.app.another_db().await;
     let asking: Vec<_> = (0..14)
-        .map(|place| {
+        .map(|index| {
             let here = counter.app.app.points_service();
-            let service = if place % 2 == 0 {
+            let service = if index % 2 == 0 {
                 here
             } else {
                 PointsService {
@@ -219,7 +219,7 @@ async fn two_who_return_at_once_never_return_more_than_was_taken() {
                 }
             };
             // Every second one of a process repeats the one before it.
-            let reference = format!("b{}", place / 4 * 2 + place % 2);
+            let reference = format!("b{}", index / 4 * 2 + index % 2);
             let command = ReturnCommand {
                 tenant: counter.app.tenant.id,
                 of: spent,

@@ -246,8 +246,8 @@ async fn points_credited_after_a_review_repay_a_debt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redemption_under_review_is_held() {
     let (counter, _) = counter().await;
-    for place in 0..8 {
-        counter.award(399, &format!("a{place}")).await;
+    for index in 0..8 {
+        counter.award(399, &format!("a{index}")).await;
     }
     let spent = counter.reviewed("redemptions", 500, "spent").await;
     let stopped = counter.reviewed("redemptions", 600, "stopped").await;
@@ -281,8 +281,8 @@ async fn a_redemption_under_review_is_held() {
 async fn two_people_who_decide_at_once_decide_once() {
     let (counter, _) = counter().await;
     let other = counter.app.another_db().await;
-    for place in 0..12 {
-        let transaction = counter.reviewed("awards", 500, &format!("a{place}")).await;
+    for index in 0..12 {
+        let transaction = counter.reviewed("awards", 500, &format!("a{index}")).await;
         let tenant = counter.app.tenant.id;
         let elsewhere = Payments {
             db: other.clone(),

@@ -66,8 +66,8 @@ const LAPSED: &str = "SELECT COUNT(*) FROM risk_reviews v JOIN points_transactio
 #[tokio::test(flavor = "multi_thread")]
 async fn reviews_that_time_out_refuse_and_nothing_is_left_pending() {
     let counter = counter(TimeoutDecision::Reject).await;
-    for place in 0..6 {
-        counter.award(400, &format!("a{place}")).await;
+    for index in 0..6 {
+        counter.award(400, &format!("a{index}")).await;
     }
     let award = counter.under_review("awards", 500).await;
     let redemption = counter.under_review("redemptions", 600).await;
@@ -101,8 +101,8 @@ async fn reviews_that_time_out_refuse_and_nothing_is_left_pending() {
 #[tokio::test(flavor = "multi_thread")]
 async fn reviews_that_time_out_release_and_a_hold_begins_then_and_ends_in_its_time() {
     let counter = counter(TimeoutDecision::Approve).await;
-    for place in 0..6 {
-        counter.award(400, &format!("a{place}")).await;
+    for index in 0..6 {
+        counter.award(400, &format!("a{index}")).await;
     }
     let award = counter.under_review("awards", 500).await;
     let redemption = counter.under_review("redemptions", 600).await;

@@ -59,9 +59,9 @@ async fn killed_between_holding_and_deciding_every_answered_decision_stands_and_
     let merchant = site.merchant("老张面馆", "1900000142").await;
     let customer = site.customer("li").await;
     let mut orders = Vec::new();
-    for place in 0..ORDERS {
+    for index in 0..ORDERS {
         orders.push(
-            site.create(&customer, &merchant.code, 1_000, &format!("k{place}"))
+            site.create(&customer, &merchant.code, 1_000, &format!("k{index}"))
                 .await,
         );
     }
@@ -78,12 +78,12 @@ async fn killed_between_holding_and_deciding_every_answered_decision_stands_and_
             );
             tokio::spawn(async move {
                 let mut answers = Vec::new();
-                for (place, no) in orders.iter().enumerate().skip(worker).step_by(8) {
+                for (index, no) in orders.iter().enumerate().skip(worker).step_by(8) {
                     simulator.pay(no, Payment::default()).await.unwrap();
                     let order = no.parse::<OrderNo>().unwrap().id();
-                    let word = if place % 2 == 0 { "approve" } else { "reject" };
+                    let word = if index % 2 == 0 { "approve" } else { "reject" };
                     let path = format!("{}/{word}", path_of(order));
-                    let lin = site.operator("lin").keyed(&format!("w{place}"));
+                    let lin = site.operator("lin").keyed(&format!("w{index}"));
                     // Not there until the payment is settled; whoever gets no answer asks again
                     // with the same key.
                     let state = eventually("a review is decided", || async {

@@ -44,7 +44,7 @@ impl Bench {
     pub(crate) async fn with(terms: ReviewPolicy) -> Self {
         let says = Arc::new(Mutex::new(Action::Review));
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let (word, heard) = (Arc::clone(&says), Arc::clone(&asked));
+        let (word, seen) = (Arc::clone(&says), Arc::clone(&asked));
         let of_creation = Arc::new(Mutex::new(Action::Allow));
         let of_refunds = Arc::new(Mutex::new(Action::Allow));
         let (first_word, last_word) = (Arc::clone(&of_creation), Arc::clone(&of_refunds));
@@ -55,7 +55,7 @@ impl Bench {
                 Stage::Refund => return *last_word.lock().unwrap(),
                 Stage::Login | Stage::Redeem => return Action::Allow,
             }
-            heard.lock().unwrap().push(facts.clone());
+            seen.lock().unwrap().push(facts.clone());
             *word.lock().unwrap()
         }));
         let setup =

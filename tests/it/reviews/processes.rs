@@ -60,7 +60,7 @@ async fn a_little_later<T>(round: usize, what: impl Future<Output = T>) -> T {
     what.await
 }
 
-/// Whichever is first, both are told what came of it, and neither that something is broken.
+/// Whichever is first, both get their result, and neither an error.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_here_and_an_approval_there_never_fail_over_each_other() {
     let bench = Bench::open().await;
@@ -91,7 +91,7 @@ async fn a_refund_here_and_an_approval_there_never_fail_over_each_other() {
     bench.finish().await;
 }
 
-/// The same for one that awaited a second person, and a time-out.
+/// A refund that awaited a second person and a time-out: both succeed whichever is first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_that_is_agreed_to_here_and_a_time_out_there_never_fail_over_each_other() {
     let bench = Bench::open().await;
@@ -139,8 +139,8 @@ fn of_payments(says: &Arc<Mutex<Action>>) -> Risk {
     }))
 }
 
-/// The order is paid, as this process is told.
-async fn told(payments: &Payments, setup: &RefundSetup, order: OrderId) {
+/// Handles the callback of the payment in this process.
+async fn settle(payments: &Payments, setup: &RefundSetup, order: OrderId) {
     let found = setup.order(order).await;
     let number = OrderNo::from(order).to_string();
     let notice = setup
@@ -161,7 +161,7 @@ async fn what_risk_says_of_a_repeat_is_not_taken_for_what_it_said_of_the_order()
         .await;
     let order = no.parse::<OrderNo>().unwrap().id();
     let customer = setup.order(order).await.customer.unwrap();
-    // The same wish comes again, to another process and when risk has nothing against it.
+    // The request is repeated, at another process and when risk allows it.
     *says.lock().unwrap() = Action::Allow;
     let request = CreatePayment {
         tenant: setup.app.tenant.id,
@@ -174,7 +174,7 @@ async fn what_risk_says_of_a_repeat_is_not_taken_for_what_it_said_of_the_order()
     };
     let again = payments::create_payment(&other, request).await.unwrap();
     assert_eq!(again.order.id, order);
-    told(&other, &setup, order).await;
+    settle(&other, &setup, order).await;
     let review = setup.app.admin().get(&path_of(order)).await.expect(200);
     assert_eq!(
         (&review["stage"], &review["rules"]),
@@ -247,7 +247,7 @@ async fn an_unreadable_decision_does_not_keep_payments_from_settling() {
         .execute("UPDATE risk_decisions SET decision = x'ff' WHERE stage = 2")
         .await;
     let other = elsewhere(&setup).await;
-    told(&other, &setup, order).await;
+    settle(&other, &setup, order).await;
     let paid = setup.order(order).await;
     assert!(paid.state.payment().is_some());
     assert_eq!(

@@ -131,7 +131,7 @@ async fn many_points_take_two_people() {
     approve(&lin, order)
         .await
         .refused(403, "review_needs_second_person");
-    // The same key is the same word: no second one.
+    // A repeated key is the first approval once more, and no second one.
     let again = bench.approve(order, "lin").await.expect(200);
     assert_eq!(
         (&again["state"], &again["version"]),
@@ -175,15 +175,15 @@ async fn however_many_decide_at_once_it_is_decided_once() {
         let order = bench.setup.paid(1_000, &format!("k{round}")).await;
         bench.time_runs_out().await;
         let app = bench.app();
-        let approving = (0..3).map(|place| {
+        let approving = (0..3).map(|index| {
             let who = app
-                .operator(&format!("a{place}"))
+                .operator(&format!("a{index}"))
                 .keyed(&format!("a{round}"));
             async move { approve(&who, order).await }
         });
-        let rejecting = (0..3).map(|place| {
+        let rejecting = (0..3).map(|index| {
             let who = app
-                .operator(&format!("r{place}"))
+                .operator(&format!("r{index}"))
                 .keyed(&format!("r{round}"));
             let path = format!("{}/reject", path_of(order));
             async move { who.post(&path, &json!({ "note": "no" })).await }
@@ -237,8 +237,8 @@ async fn the_queue_is_read_by_page_and_filter_and_decided_by_those_who_may() {
     let bench = Bench::open().await;
     let app = bench.app();
     let mut orders = Vec::new();
-    for place in 0..5 {
-        orders.push(bench.setup.paid(1_000, &format!("k{place}")).await);
+    for index in 0..5 {
+        orders.push(bench.setup.paid(1_000, &format!("k{index}")).await);
     }
     bench.claim(orders[0], "lin").await.expect(200);
     bench.approve(orders[1], "lin").await.expect(200);
@@ -261,7 +261,7 @@ async fn the_queue_is_read_by_page_and_filter_and_decided_by_those_who_may() {
             }
         }
     };
-    let id = |place: usize| ReviewId::of(orders[place].id()).to_string();
+    let id = |index: usize| ReviewId::of(orders[index].id()).to_string();
     assert_eq!(list("").await, [id(4), id(3), id(2), id(1), id(0)]);
     assert_eq!(list("&state=open").await, [id(4), id(3)]);
     assert_eq!(list("&state=claimed").await, [id(0)]);

@@ -99,7 +99,7 @@ async fn a_refund_of_a_fen_leaves_the_review_of_a_thousand_points_alone() {
 /// What a refund withholds when it fails: the review's again, or what the review came to meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_that_fails_gives_the_review_back_what_it_withheld() {
-    for (decide, kept, told) in [
+    for (decide, kept, moved) in [
         ("nothing", 0, vec![]),
         (
             "approve",
@@ -137,7 +137,7 @@ async fn a_refund_that_fails_gives_the_review_back_what_it_withheld() {
         let pending = if decide == "nothing" { 10 } else { 0 };
         assert_eq!(bench.points().await, (kept, kept, pending), "{decide}");
         let mut moves = vec![(PointsMove::Held, 10)];
-        moves.extend(told);
+        moves.extend(moved);
         assert_eq!(bench.moves().await, moves, "{decide}");
         let report = bench.setup.app.verify().await;
         assert!(report.is_clean(), "{decide}: {report}");
@@ -277,14 +277,14 @@ async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out
             terms.points_shortfall = payments::PointsShortfall::Refuse;
         })
         .await;
-    for (place, (decide, points_back)) in [("nothing", 6), ("approve", 6), ("reject", 0)]
+    for (index, (decide, points_back)) in [("nothing", 6), ("approve", 6), ("reject", 0)]
         .into_iter()
         .enumerate()
     {
-        let order = bench.setup.paid(1_000, &format!("k{place}")).await;
+        let order = bench.setup.paid(1_000, &format!("k{index}")).await;
         let refund = bench
             .setup
-            .refund(order, Some(600), &format!("r{place}"))
+            .refund(order, Some(600), &format!("r{index}"))
             .await;
         assert_eq!(refund.state.kind(), RefundStateKind::AwaitingApproval);
         assert_eq!(bench.order_says(order).await, PointsReview::Open);
@@ -298,7 +298,7 @@ async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out
         assert!(report.is_clean(), "{decide}: {report}");
         let agreed = bench
             .setup
-            .decide(&refund, true, &format!("d{place}"))
+            .decide(&refund, true, &format!("d{index}"))
             .await;
         assert_eq!(agreed.points.due.get(), points_back, "{decide}");
         let withheld = if decide == "nothing" { 6 } else { 0 };
@@ -357,7 +357,7 @@ async fn a_refund_that_awaits_approval_leaves_the_review_alone_until_it_sets_out
 /// Small enough to be given back alone, were it not for risk.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_that_risk_sends_to_a_second_person_takes_back_what_was_credited_meanwhile() {
-    for (place, action) in [Action::Review, Action::Verify].into_iter().enumerate() {
+    for (index, action) in [Action::Review, Action::Verify].into_iter().enumerate() {
         for (amount, released, points_back) in
             [(None, true, 10), (Some(400), true, 4), (None, false, 10)]
         {
@@ -368,7 +368,7 @@ async fn a_refund_that_risk_sends_to_a_second_person_takes_back_what_was_credite
             assert_eq!(refund.state.kind(), RefundStateKind::AwaitingApproval);
             assert_eq!(bench.order_says(order).await, PointsReview::Open);
             let report = bench.setup.app.verify().await;
-            assert!(report.is_clean(), "{place}: {report}");
+            assert!(report.is_clean(), "{index}: {report}");
             if released {
                 bench.approve(order, "lin").await.expect(200);
             }

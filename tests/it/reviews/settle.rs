@@ -193,8 +193,8 @@ async fn a_review_that_was_wanted_when_the_order_was_made_holds_the_points_thoug
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn risk_is_told_who_where_and_how_much_and_is_asked_once_however_often_wechat_repeats_itself()
-{
+async fn risk_is_given_customer_merchant_and_amount_and_is_asked_once_however_often_wechat_repeats_the_callback()
+ {
     let bench = Bench::open().await;
     let setup = &bench.setup;
     let no = bench
@@ -263,13 +263,13 @@ async fn a_merchant_that_pays_its_own_picture_is_known_to_pay_itself() {
     let bench = Bench::open().await;
     let app = bench.app();
     let merchant = app.merchant("西街书店", "1900000141").await;
-    for (place, (who, own)) in [("owner-of-1900000141", true), ("wang", false)]
+    for (index, (who, own)) in [("owner-of-1900000141", true), ("wang", false)]
         .into_iter()
         .enumerate()
     {
         let shown = merchant
             .owner
-            .keyed(&format!("show{place}"))
+            .keyed(&format!("show{index}"))
             .post("/api/v1/merchant/payments", &json!({ "amount_fen": 1_500 }))
             .await
             .expect(201);
@@ -289,7 +289,7 @@ async fn a_merchant_that_pays_its_own_picture_is_known_to_pay_itself() {
         .await;
         let asked = bench.asked();
         let facts = asked.last().unwrap();
-        assert_eq!((asked.len(), facts.own_merchant), (place + 1, own));
+        assert_eq!((asked.len(), facts.own_merchant), (index + 1, own));
         assert!(facts.customer.is_some());
     }
     bench.finish().await;

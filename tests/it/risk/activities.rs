@@ -276,12 +276,12 @@ async fn counted_again_from_what_is_stored_everything_is_as_it_was() {
         for (id, decision) in &all {
             backtest.take(*id, decision, Some(&rules), true);
         }
-        let told = backtest.finish();
-        let changed = told.changes.keys().filter(|(_, was, new)| was != new);
+        let reply = backtest.finish();
+        let changed = reply.changes.keys().filter(|(_, was, new)| was != new);
         let changed: Vec<_> = changed.collect();
         assert!(changed.is_empty(), "{recount} {changed:?}");
         let mut fired = 0;
-        for (rule, outcome) in &told.rules {
+        for (rule, outcome) in &reply.rules {
             let now = outcome.live + outcome.without_effect;
             assert_eq!(outcome.fired_then, now, "{recount} {rule}");
             fired += u32::from(now > 0);
@@ -289,7 +289,7 @@ async fn counted_again_from_what_is_stored_everything_is_as_it_was() {
         assert_eq!(
             fired, 15,
             "every rule had something to say: {:?}",
-            told.rules
+            reply.rules
         );
     }
     // So says the command line.
@@ -467,7 +467,7 @@ pub(super) async fn counts_once_and_takes_back(risk: &Risk) {
 }
 
 #[tokio::test]
-async fn one_activity_told_twice_counts_once_and_is_taken_back_when_nobody_did_it() {
+async fn one_activity_counted_twice_counts_once_and_is_reverted_when_it_was_not_done() {
     let app = TestApp::without_jobs().await;
     let (risk, _) = risk(&at_most(10, "1h"), app.db(), &redis_url()).await;
     counts_once_and_takes_back(&risk).await;

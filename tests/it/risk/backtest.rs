@@ -66,7 +66,7 @@ fn said(app: &TestApp, words: &[&str]) -> Result<Value, String> {
 async fn other_rules_are_tried_on_what_was() {
     let (app, _merchant, _) = books().await;
     let file = tempfile("others", OTHERS);
-    let told = said(
+    let answer = said(
         &app,
         &[
             "risk",
@@ -80,7 +80,7 @@ async fn other_rules_are_tried_on_what_was() {
         ],
     )
     .unwrap();
-    let of_creation: Vec<_> = told["outcomes"]
+    let of_creation: Vec<_> = answer["outcomes"]
         .as_array()
         .unwrap()
         .iter()
@@ -105,7 +105,7 @@ async fn other_rules_are_tried_on_what_was() {
         ]
     );
     let rule = |id: &str| {
-        let rules = told["rules"].as_array().unwrap();
+        let rules = answer["rules"].as_array().unwrap();
         rules
             .iter()
             .find(|rule| rule["rule"] == id)
@@ -129,18 +129,18 @@ async fn other_rules_are_tried_on_what_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_s_decisions_are_explained() {
     let (app, _merchant, order_no) = books().await;
-    let told = said(&app, &["risk", "explain", "--order", &order_no, "--json"]).unwrap();
-    let told = told.as_array().unwrap();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0]["stage"], "payment.create");
-    assert_eq!(told[0]["action"], "allow");
-    assert_eq!(told[0]["counters"][0]["said"], 1);
-    assert_eq!(told[0]["facts"]["address"], "127.0.0.x");
+    let answer = said(&app, &["risk", "explain", "--order", &order_no, "--json"]).unwrap();
+    let answer = answer.as_array().unwrap();
+    assert_eq!(answer.len(), 1, "{answer:?}");
+    assert_eq!(answer[0]["stage"], "payment.create");
+    assert_eq!(answer[0]["action"], "allow");
+    assert_eq!(answer[0]["counters"][0]["said"], 1);
+    assert_eq!(answer[0]["facts"]["address"], "127.0.0.x");
     let order: OrderNo = order_no.parse().unwrap();
-    let by_id = told[0]["id"].as_str().unwrap();
+    let by_id = answer[0]["id"].as_str().unwrap();
     assert!(by_id.starts_with("rd_"), "{order:?}");
     let again = said(&app, &["risk", "explain", "--decision", by_id, "--json"]).unwrap();
-    assert_eq!(again.as_array().unwrap(), told);
+    assert_eq!(again.as_array().unwrap(), answer);
     let nobody = "06D8R5MKTS7J0T4V3C9Q2W00";
     assert!(said(&app, &["risk", "explain", "--order", nobody]).is_err());
     app.finish().await;

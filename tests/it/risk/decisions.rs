@@ -50,7 +50,7 @@ async fn list(app: &TestApp, query: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn decisions_are_found_by_what_they_are_about_and_told_with_their_reasons() {
+async fn decisions_are_found_by_their_subject_and_shown_with_their_reasons() {
     let app = TestApp::with_rules(&at_most(2, "1h")).await;
     let begin = app.db().now();
     let (busy, calm) = (somebody(), somebody());

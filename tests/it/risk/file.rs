@@ -304,7 +304,7 @@ async fn a_file_that_is_broken_over_a_restart_leaves_the_last_rules_in_force() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn risk_alone_tells_once_that_redis_is_gone_and_once_that_it_is_back() {
+async fn risk_alone_logs_once_that_redis_is_away_and_once_that_it_is_back() {
     let ground = Ground::lay("risk-alarm").await;
     let redis = Server {
         dir: ground.dir.join("redis").to_str().unwrap().to_owned(),

@@ -35,12 +35,12 @@ impl Counting {
             "set" => call.arg("set").arg(window).arg(name).arg(add),
             _ => call.arg("seen").arg(window).arg(name),
         };
-        let told: Vec<u8> = call
+        let answer: Vec<u8> = call
             .arg(now_us)
             .invoke_async(&mut self.redis)
             .await
             .unwrap();
-        i64::from_be_bytes(told.try_into().unwrap())
+        i64::from_be_bytes(answer.try_into().unwrap())
     }
 
     /// Milliseconds that the key is kept; negative when there is none.
@@ -99,16 +99,16 @@ async fn a_sum_is_never_too_small_and_too_large_by_a_twelfth_of_the_window_at_mo
             if add > 0 {
                 happened.push((now, add));
             }
-            let told = counting.usage(now, "sum", window, "f2", add).await;
-            let told = u64::try_from(told).unwrap();
+            let answer = counting.usage(now, "sum", window, "f2", add).await;
+            let answer = u64::try_from(answer).unwrap();
             let since = |length: u64| -> u64 {
                 let after = |(at, _): &&(u64, u64)| now - *at < length;
                 happened.iter().filter(after).map(|(_, add)| add).sum()
             };
             let (least, most) = (since(window_us), since(window_us + window_us / 12 + 1));
             assert!(
-                (least..=most).contains(&told),
-                "seed {seed}, round {round}: {told}, not {least} to {most}"
+                (least..=most).contains(&answer),
+                "seed {seed}, round {round}: {answer}, not {least} to {most}"
             );
             let rest = counting.rest("sum").await;
             let longest = i64::try_from(window * 1_000 + window * 1_000 / 12 + 1).unwrap();
@@ -127,8 +127,8 @@ async fn sums_of_all_windows_share_a_key_and_nothing_else() {
             (3_600, "3600:f2", 100),
             (60, "60:c2", 1),
         ] {
-            let told = counting.usage(BEGIN_US, "sum", window, name, add).await;
-            assert_eq!(told, number * i64::try_from(add).unwrap(), "{name}");
+            let answer = counting.usage(BEGIN_US, "sum", window, name, add).await;
+            assert_eq!(answer, number * i64::try_from(add).unwrap(), "{name}");
         }
     }
     let other = counting.usage(BEGIN_US, "sum", 3_600, "3600:c5", 0).await;
@@ -139,8 +139,8 @@ async fn sums_of_all_windows_share_a_key_and_nothing_else() {
     assert!((3_600_000..=3_900_000).contains(&rest), "{rest}");
     let whole = counting.size().await;
     let later = BEGIN_US + 70_000_000;
-    let told = counting.usage(later, "sum", 3_600, "3600:c2", 1).await;
-    assert_eq!(told, 21);
+    let answer = counting.usage(later, "sum", 3_600, "3600:c2", 1).await;
+    assert_eq!(answer, 21);
     assert!(
         counting.size().await < whole,
         "nobody asks for the minute any more"
@@ -165,14 +165,20 @@ async fn all_that_one_activity_asks_is_answered_in_one_call() {
     call.arg("set").arg(60).arg("member").arg(1);
     call.arg("seen").arg(60).arg("member");
     call.arg("sums").arg(1).arg("60:f2").arg(60).arg(0);
-    let told: Vec<u8> = call
+    let answer: Vec<u8> = call
         .arg(BEGIN_US)
         .invoke_async(&mut counting.redis)
         .await
         .unwrap();
-    let (told, rest) = told.as_chunks();
-    let told: Vec<i64> = told.iter().map(|told| i64::from_be_bytes(*told)).collect();
-    assert_eq!((told.as_slice(), rest), (&[1, 500, 1, 0, 500][..], &[][..]));
+    let (answer, rest) = answer.as_chunks();
+    let answer: Vec<i64> = answer
+        .iter()
+        .map(|answer| i64::from_be_bytes(*answer))
+        .collect();
+    assert_eq!(
+        (answer.as_slice(), rest),
+        (&[1, 500, 1, 0, 500][..], &[][..])
+    );
     counting.end().await;
 }
 
@@ -216,10 +222,10 @@ async fn different_ones_are_counted_exactly_and_up_to_a_bound() {
             if add > 0 {
                 met.insert(member.clone(), now);
             }
-            let told = counting.usage(now, "set", window, &member, add).await;
+            let answer = counting.usage(now, "set", window, &member, add).await;
             let known = met.values().filter(|at| now - **at < window_us).count();
             assert_eq!(
-                told,
+                answer,
                 i64::try_from(known).unwrap(),
                 "seed {seed}, round {round}"
             );
@@ -262,10 +268,10 @@ async fn what_was_seen_is_known_for_the_window_and_wants_to_be_noted_again_in_ti
         (12 * twelfth_us - 1, 2),
         (12 * twelfth_us, 0),
     ] {
-        let told = counting
+        let answer = counting
             .usage(BEGIN_US + later_us, "seen", window, "a", 0)
             .await;
-        assert_eq!(told, expected, "after {later_us}");
+        assert_eq!(answer, expected, "after {later_us}");
     }
     assert_eq!(counting.usage(BEGIN_US, "seen", window, "b", 0).await, 0);
     counting.end().await;

@@ -158,8 +158,8 @@ async fn many_requests_of_two_processes_are_given_one_challenge() {
     };
     // Also where one is there whose time is over: both would put another in its place.
     for round in 0..4 {
-        let asking = (0..16).map(|place| {
-            let payments = if place % 2 == 0 {
+        let asking = (0..16).map(|index| {
+            let payments = if index % 2 == 0 {
                 setup.app.app.payments()
             } else {
                 &other
@@ -170,7 +170,7 @@ async fn many_requests_of_two_processes_are_given_one_challenge() {
                 payer_openid: Secret::new(openid_for("li")),
                 code: setup.merchant.code.clone(),
                 amount: Some(Money::constant(500)),
-                key: format!("{round}-{place}"),
+                key: format!("{round}-{index}"),
                 origin: Origin::default(),
             };
             payments::create_payment(payments, request)

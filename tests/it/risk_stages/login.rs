@@ -46,7 +46,7 @@ async fn a_login_is_blocked_or_verified_by_a_second_code_of_the_same_person() {
     assert_eq!(setup.app.count(open).await, 2);
     // The answer counts for a while.
     setup.log_in("zhao", None).await.expect(200);
-    let facts = setup.told.asked_at(Stage::Login);
+    let facts = setup.scripted.asked_at(Stage::Login);
     let zhao = setup.customer_id("zhao").await;
     let known = facts.iter().filter(|facts| facts.customer == Some(zhao));
     assert_eq!(known.count(), 4, "known from the first challenge on");
@@ -57,7 +57,7 @@ async fn a_login_is_blocked_or_verified_by_a_second_code_of_the_same_person() {
     );
     // Staff log in as ever.
     setup.app.login("owner-of-1900000140", "merchant").await;
-    assert_eq!(setup.told.asked_at(Stage::Login).len(), facts.len());
+    assert_eq!(setup.scripted.asked_at(Stage::Login).len(), facts.len());
     // An expired one is replaced, also here.
     setup
         .app

@@ -22,14 +22,14 @@ use zhangfang::{
 
 use crate::harness::{ApiAnswer, Caller, Merchant, TestApp};
 
-/// What risk is told to say, and what it was asked.
+/// Risk that acts as a test says, and what it was asked.
 #[derive(Default)]
-struct Told {
+struct ScriptedRisk {
     actions: Mutex<HashMap<Stage, Action>>,
     asked: Mutex<Vec<Facts>>,
 }
 
-impl Told {
+impl ScriptedRisk {
     fn says(&self, stage: Stage, action: Action) {
         self.actions.lock().unwrap().insert(stage, action);
     }
@@ -41,19 +41,19 @@ impl Told {
     }
 
     fn risk(self: &Arc<Self>) -> Risk {
-        let told = Arc::clone(self);
+        let scripted = Arc::clone(self);
         Risk::fixed(Arc::new(move |facts| {
-            told.asked.lock().unwrap().push(facts.clone());
-            let actions = told.actions.lock().unwrap();
+            scripted.asked.lock().unwrap().push(facts.clone());
+            let actions = scripted.actions.lock().unwrap();
             actions.get(&facts.stage).copied().unwrap_or(Action::Allow)
         }))
     }
 }
 
-/// A merchant, a customer and a risk that can be told what to say.
+/// A merchant, a customer and a scripted risk.
 struct RiskSetup {
     app: TestApp,
-    told: Arc<Told>,
+    scripted: Arc<ScriptedRisk>,
     merchant: Merchant,
     customer: Caller,
 }
@@ -62,20 +62,20 @@ const PAYMENTS: &str = "/api/v1/customer/payments";
 
 impl RiskSetup {
     async fn open() -> Self {
-        let told = Arc::new(Told::default());
-        let app = TestApp::with_risk(told.risk()).await;
+        let scripted = Arc::new(ScriptedRisk::default());
+        let app = TestApp::with_risk(scripted.risk()).await;
         let merchant = app.merchant("茶里巷", "1900000140").await;
         let customer = app.customer("li").await;
         Self {
             app,
-            told,
+            scripted,
             merchant,
             customer,
         }
     }
 
     fn says(&self, stage: Stage, action: Action) {
-        self.told.says(stage, action);
+        self.scripted.says(stage, action);
     }
 
     async fn ask(&self, key: &str) -> ApiAnswer {

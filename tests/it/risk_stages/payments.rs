@@ -55,7 +55,7 @@ async fn a_repeat_is_not_asked_about() {
         setup.app.pay(customer, code, 1200, "k").await
     };
     let refund = setup.refund(&paid, 100, "r").await.expect(201);
-    let asked = |stage| setup.told.asked_at(stage).len();
+    let asked = |stage| setup.scripted.asked_at(stage).len();
     let before = (asked(Stage::PaymentCreate), asked(Stage::Refund));
     assert_eq!(before, (2, 1));
     for _ in 0..2 {
@@ -63,7 +63,7 @@ async fn a_repeat_is_not_asked_about() {
         setup.ask("k").await.refused(409, "order_already_paid");
         let again = setup.refund(&paid, 100, "r").await.expect(201);
         assert_eq!(again["refund_no"], refund["refund_no"]);
-        // Another wish under the same key is none either.
+        // Nor is another request under the same key.
         setup
             .refund(&paid, 200, "r")
             .await
@@ -75,7 +75,7 @@ async fn a_repeat_is_not_asked_about() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn risk_is_told_who_where_how_much_and_from_where() {
+async fn risk_is_given_customer_merchant_amount_and_address() {
     let setup = RiskSetup::open().await;
     let body = json!({ "code": setup.merchant.code, "amount_fen": 1200 }).to_string();
     for (key, device) in [("k1", "phone-1"), ("k2", "a phone; DROP TABLE")] {
@@ -87,7 +87,7 @@ async fn risk_is_told_who_where_how_much_and_from_where() {
         let answer = setup.customer.raw(PAYMENTS, &headers, body.clone().into());
         order_of(&answer.await);
     }
-    let asked = setup.told.asked_at(Stage::PaymentCreate);
+    let asked = setup.scripted.asked_at(Stage::PaymentCreate);
     let facts = &asked[0];
     assert_eq!(facts.customer, Some(setup.customer_id("li").await));
     assert_eq!(facts.amount, Some(Money::constant(1200)));
@@ -104,7 +104,7 @@ async fn risk_is_told_who_where_how_much_and_from_where() {
     // The merchant's own people, as customers of their merchant.
     let owner = setup.app.customer("owner-of-1900000140").await;
     order_of(&setup.ask_as(&owner, "k3").await);
-    assert!(setup.told.asked_at(Stage::PaymentCreate)[2].own_merchant);
+    assert!(setup.scripted.asked_at(Stage::PaymentCreate)[2].own_merchant);
 
     // What cannot be paid is not asked about: nobody's counters move.
     for (code, fen) in [
@@ -118,7 +118,7 @@ async fn risk_is_told_who_where_how_much_and_from_where() {
         let answer = setup.customer.keyed("k4").post(PAYMENTS, &body).await;
         assert!(matches!(answer.status, 404 | 422), "{}", answer.status);
     }
-    assert_eq!(setup.told.asked_at(Stage::PaymentCreate).len(), 3);
+    assert_eq!(setup.scripted.asked_at(Stage::PaymentCreate).len(), 3);
     assert_eq!(setup.decisions(Stage::PaymentCreate).await.len(), 3);
     setup.app.finish().await;
 }
@@ -148,7 +148,7 @@ async fn a_payment_to_be_reviewed_is_made_and_so_is_one_that_nobody_can_verify()
     assert_eq!(setup.app.count(wanted).await, 2);
     setup.says(Stage::PaymentCreate, Action::Block);
     assert_eq!(order_of(&show("n1").await), order);
-    let facts = setup.told.asked_at(Stage::PaymentCreate).pop().unwrap();
+    let facts = setup.scripted.asked_at(Stage::PaymentCreate).pop().unwrap();
     assert_eq!((facts.customer, facts.origin), (None, Origin::default()));
     assert!(facts.merchant.is_some());
     assert_eq!(setup.decisions(Stage::PaymentCreate).await.len(), 4);

@@ -25,7 +25,7 @@ async fn a_refund_is_blocked_or_awaits_a_second_person() {
     let decision = blocked(&setup.refund(&no, 300, "r1").await);
     let refunds = "SELECT COUNT(*) FROM refunds";
     assert_eq!(setup.app.count(refunds).await, 0);
-    let facts = setup.told.asked_at(Stage::Refund).pop().unwrap();
+    let facts = setup.scripted.asked_at(Stage::Refund).pop().unwrap();
     assert_eq!(facts.customer, Some(setup.customer_id("li").await));
     assert_eq!(facts.amount, Some(Money::constant(300)));
     assert!(facts.merchant.is_some());
@@ -35,7 +35,7 @@ async fn a_refund_is_blocked_or_awaits_a_second_person() {
     let body = json!({ "amount_fen": 300, "reason": "不想要了" });
     let refused = stranger.owner.keyed("r1").post(&path, &body).await;
     refused.refused(404, "order_not_found");
-    assert_eq!(setup.told.asked_at(Stage::Refund).len(), 1);
+    assert_eq!(setup.scripted.asked_at(Stage::Refund).len(), 1);
 
     // A small one, which the owner would make alone.
     for (key, action) in [("r2", Action::Review), ("r3", Action::Verify)] {
@@ -95,6 +95,6 @@ async fn the_tenants_own_refund_of_a_late_payment_is_not_asked_about() {
         (setup.app.count(sql).await == 1).then_some(())
     })
     .await;
-    assert!(setup.told.asked_at(Stage::Refund).is_empty());
+    assert!(setup.scripted.asked_at(Stage::Refund).is_empty());
     setup.app.finish().await;
 }

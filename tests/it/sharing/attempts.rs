@@ -128,7 +128,7 @@ async fn called_refused(stage: &Stage) -> zhangfang::primitives::OrderId {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_called_refused_and_was_shared_is_booked_told_and_stops_refunds() {
+async fn a_refused_share_that_was_made_after_all_is_booked_raises_an_exception_and_stops_refunds() {
     let stage = Stage::set().await;
     stage.channel.trouble([Trouble::Late, REFUSED]);
     let order = called_refused(&stage).await;
@@ -192,12 +192,12 @@ async fn what_landed_late_and_was_closed_in_part_is_done() {
     // It lands after all, and WeChat is still at one part of it.
     stage.channel.result(PERSON, PartResult::Pending);
     stage.channel.land();
-    let told = ["sharing_failed", "sharing_contradiction"];
+    let exceptions = ["sharing_failed", "sharing_contradiction"];
     let landed = (10_000 - 994, 994, 0, 0);
     for _ in 0..2 {
         stage.round().await;
         assert_eq!(stage.books().await, landed);
-        assert_eq!(stage.exceptions().await, told);
+        assert_eq!(stage.exceptions().await, exceptions);
         let share = stage.view(order).await.share;
         assert_eq!(share.state.kind(), ShareStateKind::Releasing);
     }
@@ -205,7 +205,7 @@ async fn what_landed_late_and_was_closed_in_part_is_done() {
     stage.channel.result(PERSON, PartResult::Closed);
     stage.round().await;
     assert_eq!(stage.books().await, landed);
-    assert_eq!(stage.exceptions().await, told);
+    assert_eq!(stage.exceptions().await, exceptions);
     assert_eq!(stage.sharing_of(order).await, OrderSharing::Done);
     let share = stage.view(order).await.share;
     assert_eq!(share.state.kind(), ShareStateKind::Done);
@@ -235,17 +235,17 @@ async fn what_landed_late_and_was_closed_altogether_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn that_a_sharing_does_not_get_on_is_told_until_it_is_done() {
+async fn a_sharing_without_progress_has_an_open_exception_until_it_is_done() {
     let stage = Stage::set().await;
     stage.channel.trouble([Trouble::CallLost; 9]);
     let order = stage.pay("k1").await;
     for attempt in 1..=9 {
         stage.round().await;
-        let told = stage.exceptions().await;
+        let exceptions = stage.exceptions().await;
         if attempt < 8 {
-            assert!(told.is_empty());
+            assert!(exceptions.is_empty());
         } else {
-            assert_eq!(told, ["sharing_stuck"]);
+            assert_eq!(exceptions, ["sharing_stuck"]);
         }
     }
     // WeChat takes it, and its attempts are counted anew.
@@ -287,11 +287,11 @@ async fn a_late_answer_about_what_was_called_refused_is_not_dropped() {
     job.await.unwrap().unwrap();
     assert_eq!(stage.books().await, SHARED);
     assert!(stage.view(order).await.share.stopped);
-    let told = ["sharing_failed", "sharing_contradiction"];
-    assert_eq!(stage.exceptions().await, told);
+    let exceptions = ["sharing_failed", "sharing_contradiction"];
+    assert_eq!(stage.exceptions().await, exceptions);
     // Said once, however often it is heard.
     stage.round().await;
-    assert_eq!(stage.exceptions().await, told);
+    assert_eq!(stage.exceptions().await, exceptions);
     quick.payments.db.close().await;
     stage.app.finish().await;
 }
@@ -323,7 +323,7 @@ async fn a_return_is_not_failed_while_an_earlier_call_may_arrive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_called_lost_and_came_back_is_booked_told_and_stops_refunds() {
+async fn a_failed_return_that_was_made_after_all_is_booked_raises_an_exception_and_stops_refunds() {
     let stage = Stage::set().await;
     stage
         .rule(true, &[(stage.provider, 100_000)])
@@ -402,22 +402,26 @@ async fn a_receiver_that_wechat_never_took_can_be_removed() {
     )
     .unwrap();
     let again = stage.receiver(never).await;
-    let told = register_receiver(&stage.sharing, tenant, again, form).await;
-    assert_eq!(told.unwrap().state, ReceiverState::Active);
+    let answer = register_receiver(&stage.sharing, tenant, again, form).await;
+    assert_eq!(answer.unwrap().state, ReceiverState::Active);
     stage.app.finish().await;
 }
 
-/// Nobody hears anything of a share for three quarters of an hour: people are told, once, and not
-/// any more when it is done.
+/// A share has no answer for three quarters of an hour: that raises one exception, and none any
+/// more when it is done.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_share_that_does_not_get_on_is_told_of_once_until_it_does() {
+async fn a_share_without_progress_raises_one_exception_until_it_progresses() {
     let stage = Stage::set().await;
     stage.channel.trouble([Trouble::CallLost; 10]);
     let order = stage.pay("k1").await;
     for attempt in 1..=10 {
         stage.round().await;
-        let told = usize::from(attempt >= 8);
-        assert_eq!(stage.exceptions().await.len(), told, "attempt {attempt}");
+        let expected = usize::from(attempt >= 8);
+        assert_eq!(
+            stage.exceptions().await.len(),
+            expected,
+            "attempt {attempt}"
+        );
     }
     assert_eq!(stage.exceptions().await, ["sharing_stuck"]);
     let open = "SELECT COUNT(*) FROM payment_exceptions WHERE resolved_at IS NULL";

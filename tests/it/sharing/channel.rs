@@ -98,12 +98,12 @@ fn refused<T>(kind: RefusalKind) -> ChannelOutcome<T> {
     ChannelOutcome::Refused(Refusal {
         kind,
         code: "SCRIPTED".to_owned(),
-        message: "as the test wished".to_owned(),
+        message: "as the test says".to_owned(),
     })
 }
 
 fn unknown<T>() -> ChannelOutcome<T> {
-    ChannelOutcome::Unknown("as the test wished".to_owned())
+    ChannelOutcome::Unknown("as the test says".to_owned())
 }
 
 impl Channel {

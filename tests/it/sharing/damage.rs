@@ -148,8 +148,8 @@ async fn every_kind_of_damage_to_sharings_is_found_and_named() {
         (States, "UPDATE sharings SET release_id = REPEAT(x'07', 16) WHERE state = 2".into(), "and a release"),
         (States, "UPDATE sharing_parts SET state = 1 WHERE state = 3 LIMIT 1".into(), "with the parts [Some("),
         // What WeChat said, and calls that it may still take.
-        (Said, "UPDATE sharing_parts SET late = 1 WHERE state = 2 LIMIT 1".into(), "arrived after it had been called failed, and nobody was told"),
-        (Said, "UPDATE sharings SET stopped = 1 WHERE state = 4 LIMIT 1".into(), "is stopped by what WeChat said, and nobody was told"),
+        (Said, "UPDATE sharing_parts SET late = 1 WHERE state = 2 LIMIT 1".into(), "arrived after it had been called failed, and was not reported"),
+        (Said, "UPDATE sharings SET stopped = 1 WHERE state = 4 LIMIT 1".into(), "is stopped by what WeChat said, and was not reported"),
         (Said, "UPDATE sharings SET may_arrive_until = UTC_TIMESTAMP(6) WHERE state = 2".into(), "was answered, and a call of which nothing is known may still be taken"),
         (Said, "UPDATE sharing_returns SET may_arrive_until = UTC_TIMESTAMP(6) WHERE state = 3".into(), "was answered, and a call of which nothing is known may still be taken"),
         // Rounds.
@@ -231,7 +231,7 @@ async fn a_sharing_that_is_stuck_is_found_and_named() {
         ),
         (
             "DELETE FROM payment_exceptions; UPDATE sharings SET id = CONCAT(x'019000000000', SUBSTR(id, 7)) WHERE state = 2",
-            "is stuck for days, and nobody was told",
+            "is stuck for days, and was not reported",
         ),
     ];
     let mut copy = Copy::of(&stage.app).await;

@@ -1,4 +1,4 @@
-//! Profit sharing against a channel that answers as each test wishes. Nothing happens by itself
+//! Profit sharing against a channel that answers as each test says. Nothing happens by itself
 //! here: the tests take the jobs' part, one round at a time.
 
 mod attempts;
@@ -227,16 +227,18 @@ impl Stage {
 
     /// The kind of each; of one that is resolved also how.
     async fn exceptions(&self) -> Vec<String> {
-        let told: Vec<(String, Option<String>)> =
+        let exceptions: Vec<(String, Option<String>)> =
             sqlx::query_as("SELECT kind, resolution FROM payment_exceptions ORDER BY id")
                 .fetch_all(self.app.db().pool())
                 .await
                 .unwrap();
-        let told = told.into_iter().map(|(kind, resolution)| match resolution {
-            Some(resolution) => format!("{kind}: {resolution}"),
-            None => kind,
-        });
-        told.collect()
+        let exceptions = exceptions
+            .into_iter()
+            .map(|(kind, resolution)| match resolution {
+                Some(resolution) => format!("{kind}: {resolution}"),
+                None => kind,
+            });
+        exceptions.collect()
     }
 
     fn asked(&self) -> Vec<String> {

@@ -148,12 +148,12 @@ async fn refunds_in_pieces_bring_back_the_whole_share_and_no_more() {
         .unwrap();
     let order = stage.pay("k1").await;
     stage.round().await;
-    for (place, (piece, back)) in [(3_333, 331), (3_333, 662), (3_334, 994)]
+    for (index, (piece, back)) in [(3_333, 331), (3_333, 662), (3_334, 994)]
         .into_iter()
         .enumerate()
     {
         stage.channel.trouble([Trouble::AnswerLost]);
-        let refund = stage.refund(order, piece, &format!("r{place}")).await;
+        let refund = stage.refund(order, piece, &format!("r{index}")).await;
         stage.round().await;
         assert_eq!(
             stage.refund_state(&refund).await,
@@ -253,7 +253,7 @@ async fn looked_at(stage: &Stage, refund: &Refund) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refund_that_waits_for_a_share_for_too_long_is_told_of_and_can_be_withdrawn() {
+async fn a_refund_that_waits_for_a_share_for_too_long_raises_an_exception_and_can_be_withdrawn() {
     let stage = Stage::set().await;
     let order = stage.pay("k1").await;
     stage.channel.result(PROVIDER, PartResult::Pending);

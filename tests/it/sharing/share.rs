@@ -50,7 +50,7 @@ async fn a_payment_that_is_too_young_is_not_shared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_part_that_fails_is_the_merchants_again_and_somebody_is_told() {
+async fn a_part_that_fails_is_the_merchants_again_and_raises_an_exception() {
     let stage = Stage::set().await;
     stage.channel.result(PERSON, PartResult::Closed);
     stage.channel.result(PROVIDER, PartResult::Pending);
@@ -255,8 +255,8 @@ async fn two_jobs_at_once_share_each_payment_once() {
         (6 * (10_000 - 994 - 497), 6 * 994, 6 * 497, 0)
     );
     // And back again, by both of them.
-    for (place, order) in orders.iter().enumerate() {
-        let refund = stage.refund(*order, 10_000, &format!("r{place}")).await;
+    for (index, order) in orders.iter().enumerate() {
+        let refund = stage.refund(*order, 10_000, &format!("r{index}")).await;
         let (one, two) = tokio::join!(
             zhangfang::sharing::reconcile_return(&stage.sharing, refund.tenant, refund.id),
             zhangfang::sharing::reconcile_return(&second, refund.tenant, refund.id),

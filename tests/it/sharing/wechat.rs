@@ -127,7 +127,7 @@ impl Street {
     }
 
     /// What the merchant's timeline says of the sharing, once the relay has got there.
-    async fn told(&self, order_no: &str) -> Vec<String> {
+    async fn sharing_states(&self, order_no: &str) -> Vec<String> {
         let path = format!("/api/v1/merchant/payments/{order_no}/history");
         eventually("the history knows of the end", || async {
             let history = self.merchant.owner.get(&path).await.expect(200);
@@ -234,7 +234,10 @@ async fn a_payment_is_shared_by_itself_and_a_refund_brings_back_its_part_first()
     ]
     .map(|(kind, fen)| (kind.to_owned(), fen));
     assert_eq!(kinds, expected);
-    assert_eq!(street.told(&order_no).await, ["in_progress", "done"]);
+    assert_eq!(
+        street.sharing_states(&order_no).await,
+        ["in_progress", "done"]
+    );
 
     // The rest, and the answer to the return is lost.
     let odds = CallFaults {
@@ -282,7 +285,7 @@ async fn a_payment_that_is_refunded_before_it_is_shared_is_only_released() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_part_that_wechat_closes_is_the_merchants_again_and_somebody_is_told() {
+async fn a_part_that_wechat_closes_is_the_merchants_again_and_raises_an_exception() {
     let street = Street::open().await;
     let forced = ForcedReceiver {
         share: Some(ShareResult::Closed(ShareFailure::AccountAbnormal)),
@@ -366,14 +369,14 @@ async fn what_others_refund_of_a_shared_payment_brings_no_share_back() {
         let path = format!("/api/v1/admin/payments/{order_no}/foreign-refunds");
         let stated = json!({ "out_refund_no": number });
         eventually("it has arrived", || async {
-            let told = street.app.admin().post(&path, &stated).await.expect(200);
-            (told["state"] == "succeeded").then_some(())
+            let answer = street.app.admin().post(&path, &stated).await.expect(200);
+            (answer["state"] == "succeeded").then_some(())
         })
         .await;
         let seen = street.done(&order_no).await;
         assert_eq!(seen["returns"].as_array().unwrap().len(), 0, "{seen}");
-        let told = street.exceptions().await;
-        let detail = text(&told[0], "detail");
+        let exceptions = street.exceptions().await;
+        let detail = text(&exceptions[0], "detail");
         assert!(detail.contains("does not come back by itself"), "{detail}");
         let report = street.app.verify().await;
         assert!(report.is_clean(), "{report}");

@@ -36,7 +36,7 @@ fn set_of_none() -> RuleSet {
 }
 
 #[test]
-fn the_most_severe_action_is_taken_and_all_reasons_are_told() {
+fn the_most_severe_action_is_taken_and_all_reasons_are_given() {
     let rules = [
         rule("a", "verify", ""),
         rule("b", "block", ", priority: 500"),

@@ -229,7 +229,7 @@ fn any_activity() -> impl Strategy<Value = (Facts, i64)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Of a rule that fires nobody is told that it cannot.
+    /// A rule that fires has no warning that it cannot.
     #[test]
     fn a_rule_that_fires_is_not_said_to_be_one_that_never_does(
         expression in any_expression(),

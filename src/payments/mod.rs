@@ -236,9 +236,9 @@ pub use order::{
     OrderTerms, PayMethod, Payment, PointsReview, PrepayId, RefundSums,
 };
 pub use order_history::{OrderHistory, order_history};
+pub use points_back::PointsBack;
 pub use points_parties::PointsParties;
 pub use points_records::{PointsRecord, list_points_records};
-pub use points_back::PointsBack;
 pub use policy::{
     LatePayment, PointsShortfall, Policy, PolicyCache, PolicyError, PolicyTerms, SetPolicy,
 };

@@ -315,7 +315,10 @@ impl Refund {
         points: PointsBack,
         now: Timestamp,
     ) -> Self {
-        let (reason, by) = (REASON_ELSEWHERE.to_owned(), Actor::System(SystemActor::Elsewhere));
+        let (reason, by) = (
+            REASON_ELSEWHERE.to_owned(),
+            Actor::System(SystemActor::Elsewhere),
+        );
         Self {
             origin: RefundOrigin::Elsewhere {
                 out_refund_no: said.out_refund_no.clone(),

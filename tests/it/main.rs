@@ -22,6 +22,7 @@ mod coupons;
 mod crash;
 mod deliveries;
 mod document;
+mod examples;
 mod expiry;
 mod flow;
 mod foreign;

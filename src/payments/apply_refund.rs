@@ -565,8 +565,9 @@ impl Operation for ApplyRefund {
         // One that was rejected is judged again: it may be played again after what was missing is
         // there. For each reason a person is told once.
         if let Some((id, _, _)) = &self.callback
-            && let Some(CallbackOutcome::Refund | CallbackOutcome::Duplicate) =
-                set.get::<Callbacks>(*id).map(|row| row.outcome)
+            && set
+                .get::<Callbacks>(*id)
+                .is_some_and(CallbackRow::was_taken)
         {
             return Ok(RefundUpdateOutcome::Before);
         }

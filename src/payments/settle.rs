@@ -546,8 +546,8 @@ impl SettlePayment {
         if payment.settled_by == Some(*id) {
             return;
         }
-        // Where the payment was settled in this batch, nobody has looked for the callback; then it
-        // is new, or was never taken.
+        // Where the payment was settled in this batch, nobody has looked for the callback. It is
+        // taken for new; if it is not, its key refuses the batch, and alone it asks for it.
         let known = set.get_loaded::<Callbacks>(*id);
         if known.is_none_or(|row| row.outcome != CallbackOutcome::Duplicate) {
             self.store_callback(set, cx, CallbackOutcome::Duplicate, None);
@@ -651,6 +651,13 @@ impl Operation for SettlePayment {
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<SettleOutcome, SettleError> {
         let order = self.order.and_then(|id| set.get::<Orders>(id)).cloned();
         if let Some(reason) = self.mismatch(order.as_ref()) {
+            // What it said is in the books, and does not fit what this process is told of its
+            // account: no callback that was taken is rejected afterwards.
+            let kept = self.callback.as_ref();
+            let kept = kept.and_then(|(id, _)| set.get_loaded::<Callbacks>(*id));
+            if kept.is_some_and(CallbackRow::was_taken) {
+                return Ok(SettleOutcome::Before);
+            }
             self.reject(set, cx, order.as_ref(), reason);
             return Ok(SettleOutcome::Rejected(reason));
         }

@@ -14,6 +14,7 @@ mod harness;
 
 mod access_token;
 mod batch;
+mod callbacks;
 mod caps;
 mod clock;
 mod connections;

@@ -29,6 +29,17 @@ pub(crate) struct CallbackRow {
 }
 
 impl CallbackRow {
+    /// Whether it has led to what it says already: nothing is left to judge.
+    pub(crate) fn was_taken(&self) -> bool {
+        match self.outcome {
+            CallbackOutcome::Settled | CallbackOutcome::Refund | CallbackOutcome::Duplicate => true,
+            CallbackOutcome::Rejected
+            | CallbackOutcome::Ignored
+            | CallbackOutcome::Failed
+            | CallbackOutcome::Unverified => false,
+        }
+    }
+
     /// Whether it was rejected for this reason before, so that whoever must know was told.
     pub(crate) fn was_rejected_for(&self, reason: &str) -> bool {
         self.outcome == CallbackOutcome::Rejected && self.reason.as_deref() == Some(reason)
@@ -66,23 +77,59 @@ impl RowSet for Callbacks {
         Ok((read_id(row, 0)?, callback))
     }
 
+    /// What became of a callback is decided on what is kept of it, so it is written only if that is
+    /// still so: a callback that was not there is inserted, one that was there must have the outcome
+    /// and the reason that were loaded. Of two processes that are told of one callback the slower
+    /// runs again and sees what the faster did, so that a person is told once.
+    ///
+    /// A settlement alone does not look for its callback, which is nearly always new: it decides on
+    /// the order, whose version it writes, and is true whatever was thought of the callback before.
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
-        out.rows(
-            "INSERT /* payments.insert_callbacks */ INTO callback_events (id, tenant_id, outcome, received_at, body, reason, headers) VALUES ",
-            changes,
-            // One that failed, or was unverified, comes again.
-            " ON DUPLICATE KEY UPDATE outcome = VALUES(outcome), reason = VALUES(reason)",
-            false,
-            |sql, change| {
-                let callback = change.after;
-                sql.push("(").bytes(change.key.bytes()).push(",").int(callback.tenant.0);
-                sql.push(",").int(callback.outcome.code()).push(",").time(callback.received_at);
-                sql.push(",").blob(&callback.body);
-                sql.push(",").option(callback.reason.as_deref(), |sql, reason| { sql.text(reason); });
-                sql.push(",").option(callback.headers.as_ref(), |sql, headers| { sql.blob(headers); }).push(")");
-            },
-        );
+        let (new, known): (Vec<_>, Vec<_>) =
+            changes.iter().partition(|change| change.before.is_none());
+        let (settled, other): (Vec<_>, Vec<_>) = new
+            .into_iter()
+            .partition(|change| change.after.outcome == CallbackOutcome::Settled);
+        let replace = " ON DUPLICATE KEY UPDATE outcome = VALUES(outcome), reason = VALUES(reason)";
+        for (new, tail, counted) in [(settled, replace, false), (other, "", true)] {
+            out.rows(
+                "INSERT /* payments.insert_callbacks */ INTO callback_events (id, tenant_id, outcome, received_at, body, reason, headers) VALUES ",
+                new,
+                tail,
+                counted,
+                |sql, change| {
+                    let callback = change.after;
+                    sql.push("(").bytes(change.key.bytes()).push(",").int(callback.tenant.0);
+                    sql.push(",").int(callback.outcome.code()).push(",").time(callback.received_at);
+                    sql.push(",").blob(&callback.body);
+                    sql.push(",").option(callback.reason.as_deref(), |sql, reason| { sql.text(reason); });
+                    sql.push(",").option(callback.headers.as_ref(), |sql, headers| { sql.blob(headers); }).push(")");
+                },
+            );
+        }
+        for change in known {
+            if let Some(before) = change.before {
+                let update = update_callback(change.key, before, change.after);
+                out.statement(&update, Some(1));
+            }
+        }
     }
+}
+
+/// Rare: one that failed, or was rejected, comes again.
+fn update_callback(key: Id, before: &CallbackRow, after: &CallbackRow) -> Sql {
+    let mut sql = Sql::new("UPDATE /* payments.update_callback */ callback_events SET outcome = ");
+    sql.int(after.outcome.code()).push(", reason = ");
+    sql.option(after.reason.as_deref(), |sql, reason| {
+        sql.text(reason);
+    });
+    sql.push(" WHERE id = ").bytes(key.bytes());
+    sql.push(" AND outcome = ").int(before.outcome.code());
+    sql.push(" AND reason <=> ");
+    sql.option(before.reason.as_deref(), |sql, reason| {
+        sql.text(reason);
+    });
+    sql
 }
 
 /// `callback_alarms`: what was authentic but mismatched.

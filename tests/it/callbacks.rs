@@ -1,0 +1,204 @@
+//! Callbacks that two processes are told of at one time, and those that are played again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sqlx::{ConnectOptions as _, MySqlConnection};
+use tokio::task::JoinHandle;
+use zhangfang::{
+    db::DbOptions,
+    payments::{
+        self, CallbackError, CallbackOutcome, HandledCallback, NoticeHeaders, OneChannel, Order,
+        Payments, RefundStatus, StoredCallback,
+    },
+    primitives::{Clock as _, OrderNo, PageLimit, SystemClock},
+};
+
+use crate::{
+    harness::{Channel, db_of, eventually, sessions},
+    refund_core::RefundSetup,
+};
+
+const HEADERS: NoticeHeaders<'static> = NoticeHeaders {
+    timestamp: Some("1"),
+    nonce: Some("n"),
+    signature: Some("s"),
+    serial: Some("k"),
+    signature_type: None,
+};
+
+type Taken = Result<HandledCallback, CallbackError>;
+
+async fn take(setup: &RefundSetup, body: &Bytes) -> Taken {
+    take_by(&setup.payments, setup, body).await
+}
+
+async fn take_by(payments: &Payments, setup: &RefundSetup, body: &Bytes) -> Taken {
+    payments::handle_callback(payments, setup.app.tenant.id, HEADERS, body.clone()).await
+}
+
+async fn unpaid(setup: &RefundSetup, fen: i64, key: &str) -> Order {
+    let (customer, code) = (&setup.customer, &setup.code);
+    let no = setup.app.create(customer, code, fen, key).await;
+    setup.order(no.parse::<OrderNo>().unwrap().id()).await
+}
+
+/// A second process. It has one committer, so that its next commit is known before it is made.
+struct Beside {
+    payments: Payments,
+    committer: u32,
+}
+
+impl Beside {
+    async fn start(setup: &RefundSetup, channel: &Arc<Channel>) -> Self {
+        let held: Vec<(u32, Vec<u8>)> = identities(setup).await;
+        let mut options = DbOptions::new(setup.app.scratch.service.clone());
+        options.committers = 1;
+        let db = db_of(options).await;
+        let now = identities(setup).await;
+        let mut taken = now.into_iter().filter(|identity| !held.contains(identity));
+        let (committer, _) = taken.next().unwrap();
+        let channel = Arc::<Channel>::clone(channel);
+        Self {
+            payments: Payments {
+                db,
+                channels: Arc::new(OneChannel(channel)),
+                ..setup.payments.clone()
+            },
+            committer,
+        }
+    }
+
+    /// It is told of a callback, has read what there is, and its commit waits.
+    async fn takes(&self, setup: &RefundSetup, body: &Bytes) -> Waiting {
+        let mut others = setup.app.sql().await;
+        // What has its key is in the way of its commit until it is undone.
+        let same = format!(
+            "BEGIN; INSERT INTO commits SELECT {0}, COALESCE(MAX(seq), 0) + 1, NOW(6), '', REPEAT(x'00', 32) \
+             FROM commits WHERE committer = {0}",
+            self.committer
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(same))
+            .execute(&mut others)
+            .await
+            .unwrap();
+        let (payments, tenant, body) = (self.payments.clone(), setup.app.tenant.id, body.clone());
+        let taking = tokio::spawn(async move {
+            payments::handle_callback(&payments, tenant, HEADERS, body).await
+        });
+        let root = setup.app.scratch.owner.clone().connect().await.unwrap();
+        let root = tokio::sync::Mutex::new(root);
+        eventually("its commit waits", || async {
+            let waiting = "info LIKE '%/* db.commit */%' AND user = 'zhangfang'";
+            let found = sessions(&mut *root.lock().await, waiting).await;
+            found.is_some_and(|found| !found.is_empty()).then_some(())
+        })
+        .await;
+        Waiting { others, taking }
+    }
+}
+
+async fn identities(setup: &RefundSetup) -> Vec<(u32, Vec<u8>)> {
+    let all = sqlx::query_as("SELECT id, holder FROM committers");
+    all.fetch_all(setup.app.db().pool()).await.unwrap()
+}
+
+struct Waiting {
+    others: MySqlConnection,
+    taking: JoinHandle<Taken>,
+}
+
+impl Waiting {
+    async fn goes_on(mut self) -> Taken {
+        sqlx::raw_sql("ROLLBACK")
+            .execute(&mut self.others)
+            .await
+            .unwrap();
+        self.taking.await.unwrap()
+    }
+}
+
+async fn kept(setup: &RefundSetup, outcome: CallbackOutcome) -> Vec<StoredCallback> {
+    let (tenant, limit) = (setup.app.tenant.id, PageLimit::parse(None).unwrap());
+    payments::list_callbacks(setup.app.db(), tenant, Some(outcome), None, limit)
+        .await
+        .unwrap()
+}
+
+/// Somebody plays a failed notice again here while WeChat sends it again there: both read that it
+/// failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_notice_that_two_processes_reject_at_once_is_told_once() {
+    let setup = RefundSetup::open().await;
+    let order = unpaid(&setup, 1_000, "k").await;
+    let channel = &setup.channel;
+    channel.refunds_elsewhere(&order, "TK", 1_000, RefundStatus::Success);
+    channel.refunds_elsewhere(&order, "TK2", 400, RefundStatus::Success);
+    let first = channel.foreign_notice(&order, "TK", "4200", "n1");
+    let second = channel.foreign_notice(&order, "TK2", "4200", "n2");
+    for early in [&first, &second] {
+        let early = take(&setup, early).await;
+        assert!(matches!(early, Err(CallbackError::Db(_))), "{early:?}");
+    }
+    channel.says_paid(&order, "4200", SystemClock.now(), true);
+    let taken = take(&setup, &first).await.unwrap();
+    assert_eq!(taken, HandledCallback::Refund);
+    let before = setup.exceptions().await;
+
+    let rejected = HandledCallback::Rejected("refund_over_paid");
+    let beside = Beside::start(&setup, channel).await;
+    let waiting = beside.takes(&setup, &second).await;
+    assert_eq!(take(&setup, &second).await.unwrap(), rejected);
+    assert_eq!(waiting.goes_on().await.unwrap(), rejected);
+    let added = setup.exceptions().await.split_off(before.len());
+    assert_eq!(added, ["foreign_refund"]);
+    beside.payments.db.close().await;
+    setup.app.finish().await;
+}
+
+/// One process has been told of another mini-program and calls the notice wrong; the other settles
+/// by it. Whoever is later, it is settled, and nobody is told of what is booked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_that_settled_is_not_rejected_by_another_process() {
+    let setup = RefundSetup::open().await;
+    let order = unpaid(&setup, 1_000, "k").await;
+    let notice = setup
+        .channel
+        .paid_notice(&order, "4200", SystemClock.now(), "n");
+    let misled = Arc::new(setup.channel.of_another_program());
+    let beside = Beside::start(&setup, &misled).await;
+    let waiting = beside.takes(&setup, &notice).await;
+    let taken = take(&setup, &notice).await.unwrap();
+    assert_eq!(taken, HandledCallback::Settled);
+    let late = waiting.goes_on().await.unwrap();
+    assert_eq!(late, HandledCallback::Duplicate);
+    let again = take_by(&beside.payments, &setup, &notice).await.unwrap();
+    assert_eq!(again, HandledCallback::Duplicate);
+    assert_eq!(kept(&setup, CallbackOutcome::Settled).await.len(), 1);
+    let alarms = "SELECT COUNT(*) FROM callback_alarms";
+    assert_eq!(setup.app.count(alarms).await, 0);
+    beside.payments.db.close().await;
+    setup.app.finish().await;
+}
+
+/// What was rejected is taken when the process that is told again knows better.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_that_was_rejected_settles_when_it_comes_again() {
+    let setup = RefundSetup::open().await;
+    let order = unpaid(&setup, 1_000, "k").await;
+    let notice = setup
+        .channel
+        .paid_notice(&order, "4200", SystemClock.now(), "n");
+    let misled = Arc::new(setup.channel.of_another_program());
+    let rejected = take_by(&setup.app.through(&misled), &setup, &notice).await;
+    assert_eq!(
+        rejected.unwrap(),
+        HandledCallback::Rejected("wrong_account")
+    );
+    assert_eq!(kept(&setup, CallbackOutcome::Rejected).await.len(), 1);
+    let taken = take(&setup, &notice).await.unwrap();
+    assert_eq!(taken, HandledCallback::Settled);
+    let settled = kept(&setup, CallbackOutcome::Settled).await;
+    assert_eq!((settled.len(), &settled[0].reason), (1, &None));
+    setup.app.finish().await;
+}

@@ -223,6 +223,8 @@ pub async fn merchant_totals(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alarm {
     pub event: Id,
+    /// Why the callback is not taken. An alarm is never changed, and a callback that comes again
+    /// may be judged anew: then its last reason; the first one if it was taken in the end.
     pub reason: String,
     pub out_trade_no: String,
     /// Empty unless it is about a refund.
@@ -272,8 +274,8 @@ pub(super) async fn alarms_of(
     order: OrderNo,
 ) -> Result<Vec<Alarm>, DbError> {
     let rows: Vec<AlarmRow> = sqlx::query_as(
-        "/* payments.alarms_of */ SELECT event_id, reason, out_trade_no, out_refund_no, wechat_transaction_id, amount_fen, created_at \
-         FROM callback_alarms WHERE out_trade_no = ? AND tenant_id = ? ORDER BY event_id",
+        "/* payments.alarms_of */ SELECT a.event_id, COALESCE(c.reason, a.reason) AS reason, a.out_trade_no, a.out_refund_no, a.wechat_transaction_id, a.amount_fen, a.created_at \
+         FROM callback_alarms a LEFT JOIN callback_events c ON c.id = a.event_id WHERE a.out_trade_no = ? AND a.tenant_id = ? ORDER BY a.event_id",
     )
     .bind(order.to_string())
     .bind(tenant)
@@ -291,8 +293,8 @@ pub async fn list_alarms(
 ) -> Result<Vec<Alarm>, DbError> {
     let before = before.map_or([0xff; 16], |id| *id.bytes());
     let rows: Vec<AlarmRow> = sqlx::query_as(
-        "/* payments.list_alarms */ SELECT event_id, reason, out_trade_no, out_refund_no, wechat_transaction_id, amount_fen, created_at \
-         FROM callback_alarms WHERE tenant_id = ? AND event_id < ? ORDER BY event_id DESC LIMIT ?",
+        "/* payments.list_alarms */ SELECT a.event_id, COALESCE(c.reason, a.reason) AS reason, a.out_trade_no, a.out_refund_no, a.wechat_transaction_id, a.amount_fen, a.created_at \
+         FROM callback_alarms a LEFT JOIN callback_events c ON c.id = a.event_id WHERE a.tenant_id = ? AND a.event_id < ? ORDER BY a.event_id DESC LIMIT ?",
     )
     .bind(tenant)
     .bind(before.as_slice())

@@ -202,3 +202,51 @@ async fn a_notice_that_was_rejected_settles_when_it_comes_again() {
     assert_eq!((settled.len(), &settled[0].reason), (1, &None));
     setup.app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_is_shown_with_the_last_reason_of_its_callback() {
+    let setup = RefundSetup::open().await;
+    let order = unpaid(&setup, 1_000, "k").await;
+    let channel = &setup.channel;
+    channel.refunds_elsewhere(&order, "TK", 1_000, RefundStatus::Success);
+    channel.refunds_elsewhere(&order, "TK2", 400, RefundStatus::Success);
+    let first = channel.foreign_notice(&order, "TK", "4200", "n1");
+    let second = channel.foreign_notice(&order, "TK2", "4200", "n2");
+    let admin = setup.app.admin();
+    let reasons = async || {
+        let whole = admin.get("/api/v1/admin/callback-alarms").await.expect(200);
+        let path = format!("/api/v1/admin/payments/{}/history", order.no());
+        let of_order = admin.get(&path).await.expect(200);
+        [&whole["items"], &of_order["alarms"]].map(|alarms| {
+            let alarms = alarms.as_array().unwrap().iter();
+            let mut reasons: Vec<(String, String)> = alarms
+                .map(|alarm| {
+                    ["out_refund_no", "reason"].map(|field| alarm[field].as_str().unwrap().into())
+                })
+                .map(|[number, reason]| (number, reason))
+                .collect();
+            reasons.sort();
+            reasons
+        })
+    };
+    let expected = |first: &str, second: &str| {
+        let alarms = [("TK", first), ("TK2", second)];
+        let alarms = alarms.map(|(number, reason)| (number.to_owned(), reason.to_owned()));
+        [alarms.to_vec(), alarms.to_vec()]
+    };
+    for early in [&first, &second] {
+        let early = take(&setup, early).await;
+        assert!(matches!(early, Err(CallbackError::Db(_))), "{early:?}");
+    }
+    let unpaid = expected("refund_of_unpaid", "refund_of_unpaid");
+    assert_eq!(reasons().await, unpaid);
+    channel.says_paid(&order, "4200", SystemClock.now(), true);
+    // The first is taken, and keeps the reason for which there is an alarm.
+    let taken = take(&setup, &first).await.unwrap();
+    assert_eq!(taken, HandledCallback::Refund);
+    let taken = take(&setup, &second).await.unwrap();
+    assert_eq!(taken, HandledCallback::Rejected("refund_over_paid"));
+    let now = expected("refund_of_unpaid", "refund_over_paid");
+    assert_eq!(reasons().await, now);
+    setup.app.finish().await;
+}

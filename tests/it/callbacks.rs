@@ -6,6 +6,7 @@ use bytes::Bytes;
 use sqlx::{ConnectOptions as _, MySqlConnection};
 use tokio::task::JoinHandle;
 use zhangfang::{
+    audit::Actor,
     db::DbOptions,
     payments::{
         self, CallbackError, CallbackOutcome, HandledCallback, NoticeHeaders, OneChannel, Order,
@@ -248,5 +249,56 @@ async fn an_alarm_is_shown_with_the_last_reason_of_its_callback() {
     assert_eq!(taken, HandledCallback::Rejected("refund_over_paid"));
     let now = expected("refund_of_unpaid", "refund_over_paid");
     assert_eq!(reasons().await, now);
+    setup.app.finish().await;
+}
+
+/// A later program reads what this one did not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_and_is_nobodys_to_handle_does_not_stay_failed() {
+    let setup = RefundSetup::open().await;
+    let tenant = setup.app.tenant.id;
+    let body = Bytes::from_static(b"n1");
+    let early = take(&setup, &body).await;
+    assert!(
+        matches!(early, Err(CallbackError::Unverified(_))),
+        "{early:?}"
+    );
+    let failed = kept(&setup, CallbackOutcome::Failed).await;
+    assert_eq!(failed[0].reason.as_deref(), Some("malformed"));
+
+    setup.channel.other_notice(SystemClock.now(), "n1");
+    for _ in 0..2 {
+        let by = Actor::operator("lin");
+        let played = payments::replay_callback(&setup.payments, tenant, failed[0].id, by).await;
+        assert_eq!(played.unwrap(), HandledCallback::Ignored);
+    }
+    assert!(kept(&setup, CallbackOutcome::Failed).await.is_empty());
+    let ignored = kept(&setup, CallbackOutcome::Ignored).await;
+    assert_eq!((ignored.len(), &ignored[0].reason), (1, &None));
+    assert_eq!(&ignored[0].body[..], &body[..]);
+    setup.app.finish().await;
+}
+
+/// The same of one that fails again, for another reason.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_again_has_its_last_reason() {
+    let setup = RefundSetup::open().await;
+    let tenant = setup.app.tenant.id;
+    let order = unpaid(&setup, 1_000, "k").await;
+    let channel = &setup.channel;
+    let early = take(&setup, &Bytes::from_static(b"n1")).await;
+    assert!(
+        matches!(early, Err(CallbackError::Unverified(_))),
+        "{early:?}"
+    );
+    let failed = kept(&setup, CallbackOutcome::Failed).await;
+    channel.refunds_elsewhere(&order, "TK", 1_000, RefundStatus::Success);
+    channel.foreign_notice(&order, "TK", "4200", "n1");
+    let by = Actor::operator("lin");
+    let played = payments::replay_callback(&setup.payments, tenant, failed[0].id, by).await;
+    assert!(played.is_err(), "{played:?}");
+    let failed = kept(&setup, CallbackOutcome::Failed).await;
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].reason.as_deref(), Some("refund_of_unpaid"));
     setup.app.finish().await;
 }

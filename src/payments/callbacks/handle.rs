@@ -327,7 +327,7 @@ async fn submit(payments: &Payments, operation: StoreCallback) -> Result<(), DbE
         })
 }
 
-/// Stores a callback that nothing else is done with.
+/// Stores a callback that nothing else is done with, unless more is known of it.
 #[derive(Debug)]
 struct StoreCallback {
     tenant: TenantId,
@@ -360,6 +360,24 @@ impl StoreCallback {
     }
 }
 
+impl StoreCallback {
+    /// Whether this says more than what is kept. One that failed is looked at again, perhaps by a
+    /// program that understands more: it is nobody's to handle, or fails for another reason. What
+    /// else became of a callback stands.
+    fn replaces(&self, kept: &CallbackRow) -> bool {
+        kept.outcome == CallbackOutcome::Failed
+            && match self.outcome {
+                CallbackOutcome::Ignored => true,
+                CallbackOutcome::Failed => kept.reason.as_deref() != self.reason,
+                CallbackOutcome::Settled
+                | CallbackOutcome::Refund
+                | CallbackOutcome::Rejected
+                | CallbackOutcome::Unverified
+                | CallbackOutcome::Duplicate => false,
+            }
+    }
+}
+
 impl Operation for StoreCallback {
     type Reply = ();
     type Refusal = std::convert::Infallible;
@@ -383,7 +401,8 @@ impl Operation for StoreCallback {
         {
             set.put::<Alarms>(self.event, alarm.clone());
         }
-        if set.get::<Callbacks>(self.event).is_none() {
+        let kept = set.get::<Callbacks>(self.event);
+        if kept.is_none_or(|kept| self.replaces(kept)) {
             let row = CallbackRow {
                 tenant: self.tenant,
                 outcome: self.outcome,

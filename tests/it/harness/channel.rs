@@ -284,6 +284,18 @@ impl Channel {
         body
     }
 
+    /// A callback of a kind that is nobody's to handle here.
+    pub(crate) fn other_notice(&self, created_at: Timestamp, notice: &str) -> Bytes {
+        self.keep(Notice {
+            id: notice.to_owned(),
+            created_at,
+            body: NoticeBody::Other {
+                event_type: "SOMETHING.NEW".to_owned(),
+                original_type: "encrypt-resource".to_owned(),
+            },
+        })
+    }
+
     /// The same WeChat, as a process hears it that was told of another mini-program.
     pub(crate) fn of_another_program(&self) -> Self {
         let mut other = Self::default();
@@ -493,7 +505,8 @@ impl PaymentChannel for Channel {
         notice.ok_or(NoticeError::Malformed)
     }
 
-    fn reread_notice(&self, _body: &[u8]) -> Result<Notice, NoticeError> {
-        Err(NoticeError::Malformed)
+    fn reread_notice(&self, body: &[u8]) -> Result<Notice, NoticeError> {
+        let known = self.notices.lock().unwrap().get(body).cloned();
+        known.ok_or(NoticeError::Malformed)
     }
 }

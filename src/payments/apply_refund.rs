@@ -54,6 +54,9 @@ use crate::{
 /// What is noted of the first *absent* after an attempt without an answer.
 pub(super) const ABSENT_ONCE: &str = "absent_once";
 
+/// What cannot follow what is in the books.
+const CONTRADICTION: &str = "refund_contradiction";
+
 /// The unique key on WeChat's number of a refund.
 const NUMBER_KEY: &str = "refunds_wechat";
 
@@ -310,36 +313,8 @@ impl ApplyRefund {
             return Ok(RefundUpdateOutcome::Before);
         }
         if kind.is_final() || kind == RefundStateKind::Returning {
-            let detail = format!(
-                "{} is {} and WeChat says {:?}",
-                refund.no(),
-                kind.name(),
-                said.status
-            );
-            let alarm = self.callback.as_ref();
-            if alarm.is_none_or(|(id, _, _)| set.get::<Alarms>(*id).is_none()) {
-                put_exception(
-                    set,
-                    cx,
-                    self.tenant,
-                    ExceptionKind::RefundContradiction,
-                    (Some(order), Some(refund)),
-                    detail,
-                    None,
-                );
-                if let Some((id, _, notice)) = alarm {
-                    let alarm =
-                        AlarmRow::of_refund(self.tenant, "refund_contradiction", notice, cx.now());
-                    set.put::<Alarms>(*id, alarm);
-                }
-            }
-            self.store_callback(
-                set,
-                cx,
-                CallbackOutcome::Rejected,
-                Some("refund_contradiction"),
-            );
-            return Ok(RefundUpdateOutcome::Rejected("refund_contradiction"));
+            self.contradict(set, cx, order, refund, said);
+            return Ok(RefundUpdateOutcome::Rejected(CONTRADICTION));
         }
         let over = order.refunds.done.checked_add(refund.amount);
         if said.status == RefundStatus::Success && over.is_ok_and(|over| over > order.amount) {
@@ -400,6 +375,40 @@ impl ApplyRefund {
                 Ok(RefundUpdateOutcome::Now(Box::new(next)))
             }
         }
+    }
+
+    /// WeChat states what cannot follow: nothing moves, and a person is told. Of a callback once,
+    /// also when it had failed before, and has its alarm.
+    fn contradict(
+        &self,
+        set: &mut WorkingSet,
+        cx: &Cx<'_>,
+        order: &Order,
+        refund: &Refund,
+        said: &ChannelRefund,
+    ) {
+        if let Some((id, _, notice)) = &self.callback {
+            let kept = set.get::<Callbacks>(*id);
+            if kept.is_some_and(|kept| kept.was_rejected_for(CONTRADICTION)) {
+                return;
+            }
+            if set.get::<Alarms>(*id).is_none() {
+                let alarm = AlarmRow::of_refund(self.tenant, CONTRADICTION, notice, cx.now());
+                set.put::<Alarms>(*id, alarm);
+            }
+        }
+        let state = refund.state.kind().name();
+        let detail = format!(
+            "{} is {state} and WeChat says {:?}",
+            refund.no(),
+            said.status
+        );
+        let (kind, about) = (
+            ExceptionKind::RefundContradiction,
+            (Some(order), Some(refund)),
+        );
+        put_exception(set, cx, self.tenant, kind, about, detail, None);
+        self.store_callback(set, cx, CallbackOutcome::Rejected, Some(CONTRADICTION));
     }
 
     fn arrive(

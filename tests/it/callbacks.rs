@@ -12,12 +12,12 @@ use zhangfang::{
         self, CallbackError, CallbackOutcome, HandledCallback, NoticeHeaders, OneChannel, Order,
         Payments, RefundStatus, StoredCallback,
     },
-    primitives::{Clock as _, OrderNo, PageLimit, SystemClock},
+    primitives::{Clock as _, Money, OrderNo, PageLimit, SystemClock},
 };
 
 use crate::{
     harness::{Channel, db_of, eventually, sessions},
-    refund_core::RefundSetup,
+    refund_core::{RefundSetup, SUB_MCHID},
 };
 
 const HEADERS: NoticeHeaders<'static> = NoticeHeaders {
@@ -300,5 +300,41 @@ async fn what_fails_again_has_its_last_reason() {
     let failed = kept(&setup, CallbackOutcome::Failed).await;
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0].reason.as_deref(), Some("refund_of_unpaid"));
+    setup.app.finish().await;
+}
+
+/// Its alarm, raised when it failed, must not keep a person from being told now.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_and_contradicts_the_books_is_told_once() {
+    let setup = RefundSetup::open().await;
+    let tenant = setup.app.tenant.id;
+    let order = setup.paid(1_000, "k").await;
+    let refund = setup.refund(order, Some(400), "r").await;
+    let early = take(&setup, &Bytes::from_static(b"n1")).await;
+    assert!(
+        matches!(early, Err(CallbackError::Unverified(_))),
+        "{early:?}"
+    );
+    let failed = kept(&setup, CallbackOutcome::Failed).await;
+    let taken = setup
+        .called_back(&refund, RefundStatus::Success, "n2")
+        .await;
+    assert_eq!(taken, HandledCallback::Refund);
+    assert!(setup.exceptions().await.is_empty());
+
+    let paid = setup.order(order).await;
+    assert_eq!(paid.refunds.done, Money::constant(400));
+    let transaction = &paid.state.payment().unwrap().wechat_transaction_id;
+    let of = (SUB_MCHID, transaction.as_str());
+    setup
+        .channel
+        .refund_notice(&refund, RefundStatus::Closed, of, "n1");
+    for _ in 0..2 {
+        let by = Actor::operator("lin");
+        let played = payments::replay_callback(&setup.payments, tenant, failed[0].id, by).await;
+        let contradiction = HandledCallback::Rejected("refund_contradiction");
+        assert_eq!(played.unwrap(), contradiction);
+        assert_eq!(setup.exceptions().await, ["refund_contradiction"]);
+    }
     setup.app.finish().await;
 }

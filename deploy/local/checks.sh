@@ -32,8 +32,8 @@ sweep() {
 # Modules of tests/it in which no statement is new: what they try is HTTP, Redis, rules or WeChat. CI tries
 # them on the first engine only; a module that is not named here is tried on both.
 same_on_every_engine=(
-    access_token connections contract document limits mini_program papers risk::counting risk::file
-    risk::script risk::topology sdk tables wechat_channel words
+    access_token connections contract document examples limits mini_program model papers risk::counting
+    risk::file risk::script risk::topology sdk tables wechat_channel words
 )
 
 check_test() {

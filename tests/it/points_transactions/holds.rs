@@ -183,7 +183,7 @@ async fn the_service_ends_holds_by_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn points_are_gone_at_the_turn_of_their_day_and_the_soonest_are_spent_first() {
-    let counter = Counter::open().await;
+    let counter = Counter::without_jobs().await;
     grant_expired(&counter, 40).await;
     counter.award_until(30, "late", &today_plus(20)).await;
     counter.award_until(20, "soon", &today_plus(5)).await;

@@ -53,6 +53,11 @@ impl Counter {
         Self::at(TestApp::start().await).await
     }
 
+    /// Without jobs, so that no nightly run sweeps what has expired.
+    async fn without_jobs() -> Self {
+        Self::at(TestApp::without_jobs().await).await
+    }
+
     async fn at(app: TestApp) -> Self {
         let crm = back_end(&app, app.tenant.id, "merchant-crm");
         let li = app.customer("li").await;

@@ -14,7 +14,7 @@ use crate::harness::Caller;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_customer_and_the_back_end_see_what_expires_when() {
-    let counter = Counter::open().await;
+    let counter = Counter::without_jobs().await;
     grant_expired(&counter, 5).await;
     counter.award_until(30, "a", &today_plus(29)).await;
     counter.award_until(10, "b", &today_plus(6)).await;

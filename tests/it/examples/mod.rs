@@ -1,7 +1,9 @@
 //! What the OpenAPI document says of each operation beside its answers: an example of everything that
-//! must be sent, and who may.
+//! must be sent, which does what is said when it is sent, and who may.
 
 mod operation;
+mod sent;
+mod world;
 
 use std::collections::BTreeMap;
 

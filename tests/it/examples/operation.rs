@@ -11,6 +11,7 @@ pub(super) struct Operation {
     pub(super) method: String,
     pub(super) tag: String,
     pub(super) description: String,
+    pub(super) successes: Vec<u16>,
     /// None: everybody may.
     pub(super) roles: Vec<String>,
     template: String,
@@ -31,6 +32,8 @@ pub(super) fn operations(document: &Value) -> Vec<Operation> {
 impl Operation {
     fn of(template: &str, method: &str, said: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let statuses = said["responses"].as_object().unwrap().keys();
+        let statuses = statuses.filter_map(|status| status.parse().ok());
         let roles = said["security"][0]["access_token"].as_array();
         let parameters = said["parameters"].as_array();
         let media = &said["requestBody"]["content"]["application/json"];
@@ -39,6 +42,7 @@ impl Operation {
             method: method.to_owned(),
             tag: text(&said["tags"][0]),
             description: text(&said["description"]),
+            successes: statuses.filter(|status| *status < 300).collect(),
             roles: roles.into_iter().flatten().map(text).collect(),
             template: template.to_owned(),
             parameters: parameters.cloned().unwrap_or_default(),

@@ -1,10 +1,8 @@
 //! Lines of actions that the group commit does.
 
-use sqlx::mysql::MySqlRow;
-
 use super::{Actor, AuditAction};
 use crate::{
-    db::{Change, Cx, Recorder, RowSet, Sql, WorkingSet},
+    db::{Change, Cx, RecordRows, Recorder, RowSet, WorkingSet},
     primitives::{Id, Lane, TenantId, Timestamp},
 };
 
@@ -44,16 +42,9 @@ impl RowSet for Lines {
     type Key = Id;
     type Row = Line;
     const LOCK_ORDER: u8 = 39;
-    const LOADS: bool = false;
+}
 
-    fn load(_keys: &[Id], sql: &mut Sql) {
-        sql.push("DO 0");
-    }
-
-    fn read(_row: &MySqlRow) -> Result<(Id, Line), sqlx::Error> {
-        Err(sqlx::Error::RowNotFound)
-    }
-
+impl RecordRows for Lines {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         out.rows(
             "INSERT /* audit.insert_lines */ INTO audit_logs (id, tenant_id, actor, action, subject, detail, at) VALUES ",

@@ -54,7 +54,8 @@ use sqlx::{
 use tokio_util::task::TaskTracker;
 
 pub use batch::{
-    Change, Cx, Fault, Inconsistent, Operation, Recorder, RowSet, SubmitError, Wanted, WorkingSet,
+    Change, Cx, Fault, Inconsistent, LoadRows, Operation, RecordRows, Recorder, RowSet,
+    SubmitError, Wanted, WorkingSet,
 };
 pub use due_claim::{ClaimTime, DueClaim};
 pub use error::DbError;

@@ -4,7 +4,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 use super::Claim;
 use crate::{
-    db::{Change, Cx, Recorder, RowSet, Sql, Wanted, WorkingSet},
+    db::{Change, Cx, LoadRows, RecordRows, Recorder, RowSet, Sql, Wanted, WorkingSet},
     primitives::{Id, TenantId, Timestamp},
 };
 
@@ -63,7 +63,9 @@ impl RowSet for Keys {
     type Key = [u8; 16];
     type Row = KeyRow;
     const LOCK_ORDER: u8 = 10;
+}
 
+impl LoadRows for Keys {
     fn load(keys: &[[u8; 16]], sql: &mut Sql) {
         sql.push("SELECT /* idempotency.load_keys */ id, tenant_id, request_hash, effect_id, created_at FROM idempotency_keys WHERE id IN (");
         sql.list(keys, |sql, key| {
@@ -86,7 +88,9 @@ impl RowSet for Keys {
         };
         Ok((bytes(0)?, key))
     }
+}
 
+impl RecordRows for Keys {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         out.rows(
             "INSERT /* idempotency.insert_keys */ INTO idempotency_keys (id, tenant_id, request_hash, effect_id, created_at) VALUES ",

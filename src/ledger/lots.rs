@@ -334,7 +334,7 @@ pub(super) fn grant(
         expired: 0,
     };
     change_lot(set, tenant, (account, on), granted)?;
-    if let Some(change) = set.get::<Lots>((account, on)).copied() {
+    if let Some(change) = set.written::<Lots>((account, on)).copied() {
         let granted_on = Some(today);
         set.put::<Lots>(
             (account, on),
@@ -349,7 +349,7 @@ pub(super) fn grant(
         let mut lots = set.get::<LotsOf>(account).cloned().unwrap_or_default();
         let left = lots.entry(on).or_default();
         *left = left.checked_add(amount).ok_or(LedgerError::Overflow)?;
-        set.put::<LotsOf>(account, lots);
+        set.show::<LotsOf>(account, lots);
     }
     Ok(())
 }
@@ -394,7 +394,7 @@ pub(super) fn spend(
             change_lot_expiry(set, (account, on), expired, 0)?;
         }
     }
-    set.put::<LotsOf>(account, lots);
+    set.show::<LotsOf>(account, lots);
     Ok(())
 }
 
@@ -457,7 +457,7 @@ fn change_lot(
     key: (AccountId, BusinessDay),
     by: LotDelta,
 ) -> Result<(), LedgerError> {
-    let before = set.get::<Lots>(key).copied().unwrap_or(LotChange {
+    let before = set.written::<Lots>(key).copied().unwrap_or(LotChange {
         tenant,
         granted: 0,
         remaining: 0,

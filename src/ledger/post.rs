@@ -366,7 +366,7 @@ fn put(
             set.put::<Accounts>(account, after);
         } else {
             let before = set
-                .get::<UnconstrainedAccounts>(account)
+                .written::<UnconstrainedAccounts>(account)
                 .copied()
                 .unwrap_or(AccountIncrement::none(tenant));
             set.put::<UnconstrainedAccounts>(account, before.apply(effect, amount)?);

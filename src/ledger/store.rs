@@ -9,7 +9,7 @@ use super::{
     Account, ConstrainedSide, LedgerError, Phase, PointHoldings, Transfer, account::Effect,
 };
 use crate::{
-    db::{Change, Db, DbError, Recorder, RowSet, Sql, Tx},
+    db::{Change, Db, DbError, LoadRows, RecordRows, Recorder, RowSet, Sql, Tx},
     primitives::{AccountId, BusinessDay, EntryId, Points, TenantId, Timestamp, TransferId},
 };
 
@@ -47,7 +47,9 @@ impl RowSet for Transfers {
     type Key = TransferId;
     type Row = Transfer;
     const LOCK_ORDER: u8 = 40;
+}
 
+impl LoadRows for Transfers {
     fn load(keys: &[TransferId], sql: &mut Sql) {
         sql.push("SELECT /* ledger.load_transfers */ ")
             .push(TRANSFER_COLUMNS)
@@ -66,7 +68,9 @@ impl RowSet for Transfers {
         let transfer = read_transfer(row)?;
         Ok((transfer.id, transfer))
     }
+}
 
+impl RecordRows for Transfers {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         out.rows(
             "INSERT /* ledger.insert_transfers */ INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, \
@@ -135,7 +139,9 @@ impl RowSet for Accounts {
     type Key = AccountId;
     type Row = Account;
     const LOCK_ORDER: u8 = 50;
+}
 
+impl LoadRows for Accounts {
     fn load(keys: &[AccountId], sql: &mut Sql) {
         sql.push("SELECT /* ledger.load_accounts */ ")
             .push(ACCOUNT_COLUMNS)
@@ -149,7 +155,9 @@ impl RowSet for Accounts {
     fn read(row: &MySqlRow) -> Result<(AccountId, Account), sqlx::Error> {
         read_account(row)
     }
+}
 
+impl RecordRows for Accounts {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         let (new, known): (Vec<_>, Vec<_>) =
             changes.iter().partition(|change| change.before.is_none());
@@ -346,16 +354,9 @@ impl RowSet for UnconstrainedAccounts {
     type Key = AccountId;
     type Row = AccountIncrement;
     const LOCK_ORDER: u8 = 90;
-    const LOADS: bool = false;
+}
 
-    fn load(_keys: &[AccountId], sql: &mut Sql) {
-        sql.push("DO 0");
-    }
-
-    fn read(_row: &MySqlRow) -> Result<(AccountId, AccountIncrement), sqlx::Error> {
-        Err(sqlx::Error::RowNotFound)
-    }
-
+impl RecordRows for UnconstrainedAccounts {
     /// The version stays as it was: nobody checks it, and one that counted the batches of a tenant
     /// would be full in months.
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
@@ -403,16 +404,9 @@ impl RowSet for Lots {
     type Key = (AccountId, BusinessDay);
     type Row = LotChange;
     const LOCK_ORDER: u8 = 60;
-    const LOADS: bool = false;
+}
 
-    fn load(_keys: &[Self::Key], sql: &mut Sql) {
-        sql.push("DO 0");
-    }
-
-    fn read(_row: &MySqlRow) -> Result<(Self::Key, LotChange), sqlx::Error> {
-        Err(sqlx::Error::RowNotFound)
-    }
-
+impl RecordRows for Lots {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         // What spends more than it grants finds a lot that is there.
         let (less, more): (Vec<_>, Vec<_>) = changes
@@ -463,7 +457,9 @@ impl RowSet for LotsOf {
     type Key = AccountId;
     type Row = BTreeMap<BusinessDay, i64>;
     const LOCK_ORDER: u8 = 61;
+}
 
+impl LoadRows for LotsOf {
     fn load(keys: &[AccountId], sql: &mut Sql) {
         sql.push("SELECT /* ledger.load_lots */ account_id, expired_from, remaining FROM point_lots WHERE remaining > 0 AND account_id IN (");
         sql.list(keys, |sql, key| {
@@ -480,8 +476,6 @@ impl RowSet for LotsOf {
     fn merge(known: &mut Option<Self::Row>, row: Self::Row) {
         known.get_or_insert_default().extend(row);
     }
-
-    fn record(_changes: &[Change<'_, Self>], _out: &mut Recorder) {}
 }
 
 /// `point_holds`: what an account holds, by the day since which it does. Guarded by the version of
@@ -502,7 +496,9 @@ impl RowSet for Holds {
     type Key = AccountId;
     type Row = HeldDays;
     const LOCK_ORDER: u8 = 62;
+}
 
+impl LoadRows for Holds {
     fn load(keys: &[AccountId], sql: &mut Sql) {
         sql.push("SELECT /* ledger.load_holds */ account_id, tenant_id, held_on, held FROM point_holds WHERE account_id IN (");
         sql.list(keys, |sql, key| {
@@ -525,7 +521,9 @@ impl RowSet for Holds {
             None => *known = Some(row),
         }
     }
+}
 
+impl RecordRows for Holds {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         let before = |change: &Change<'_, Self>, day: &BusinessDay| {
             let days = change.before.map(|before| &before.by_day);
@@ -580,7 +578,9 @@ impl RowSet for LotExpiries {
     type Key = (AccountId, BusinessDay);
     type Row = LotExpiry;
     const LOCK_ORDER: u8 = 63;
+}
 
+impl LoadRows for LotExpiries {
     fn load(keys: &[Self::Key], sql: &mut Sql) {
         sql.push("SELECT /* ledger.load_lot_expiries */ account_id, expired_from, expired, given_back FROM point_lots WHERE (account_id, expired_from) IN (");
         sql.list(keys, |sql, (account, on)| {
@@ -601,7 +601,9 @@ impl RowSet for LotExpiries {
         };
         Ok((key, lot_expiry))
     }
+}
 
+impl RecordRows for LotExpiries {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         for change in changes {
             let before = change.before.map_or(0, |before| before.given_back);

@@ -3,7 +3,7 @@
 use sqlx::{Row as _, mysql::MySqlRow};
 
 use crate::{
-    db::{Change, Recorder, RowSet, Sql, Wanted, WorkingSet},
+    db::{Change, LoadRows, RecordRows, Recorder, RowSet, Sql, Wanted, WorkingSet},
     primitives::{Points, TenantId},
 };
 
@@ -56,7 +56,9 @@ impl RowSet for Budgets {
     type Key = (TenantId, u32);
     type Row = Budget;
     const LOCK_ORDER: u8 = 70;
+}
 
+impl LoadRows for Budgets {
     fn load(keys: &[Self::Key], sql: &mut Sql) {
         sql.push("SELECT /* points.load_budgets */ tenant_id, rule_version, granted, version FROM point_budgets WHERE (tenant_id, rule_version) IN (");
         sql.list(keys, |sql, (tenant, version)| {
@@ -80,7 +82,9 @@ impl RowSet for Budgets {
             },
         ))
     }
+}
 
+impl RecordRows for Budgets {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         for change in changes {
             let (tenant, version) = change.key;

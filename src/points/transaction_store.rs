@@ -9,7 +9,9 @@ use super::{
     Source,
 };
 use crate::{
-    db::{Change, ClaimTime, Db, DbError, DueClaim, Recorder, RowSet, Sql, Tx},
+    db::{
+        Change, ClaimTime, Db, DbError, DueClaim, LoadRows, RecordRows, Recorder, RowSet, Sql, Tx,
+    },
     primitives::{
         BusinessDay, CustomerId, PageLimit, Points, PointsTransactionId, TenantId, Timestamp,
     },
@@ -65,7 +67,9 @@ impl RowSet for PointsTransactions {
     type Key = PointsTransactionId;
     type Row = PointsTransaction;
     const LOCK_ORDER: u8 = 28;
+}
 
+impl LoadRows for PointsTransactions {
     fn load(keys: &[PointsTransactionId], sql: &mut Sql) {
         sql.push("SELECT /* points.load_transactions */ ")
             .push(POINTS_TRANSACTION_COLUMNS)
@@ -80,7 +84,9 @@ impl RowSet for PointsTransactions {
         let transaction = read_points_transaction(row)?;
         Ok((transaction.id, transaction))
     }
+}
 
+impl RecordRows for PointsTransactions {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         let (new, known): (Vec<_>, Vec<_>) =
             changes.iter().partition(|change| change.before.is_none());
@@ -156,7 +162,9 @@ impl RowSet for TransactionLots {
     type Key = PointsTransactionId;
     type Row = BTreeMap<BusinessDay, FromLot>;
     const LOCK_ORDER: u8 = 27;
+}
 
+impl LoadRows for TransactionLots {
     fn load(keys: &[PointsTransactionId], sql: &mut Sql) {
         sql.push("SELECT /* points.load_transaction_lots */ points_transaction_id, expired_from, tenant_id, taken, returned FROM points_transaction_lots WHERE points_transaction_id IN (");
         sql.list(keys, |sql, key| {
@@ -178,7 +186,9 @@ impl RowSet for TransactionLots {
     fn merge(known: &mut Option<Self::Row>, row: Self::Row) {
         known.get_or_insert_default().extend(row);
     }
+}
 
+impl RecordRows for TransactionLots {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         let (mut new, mut known) = (Vec::new(), Vec::new());
         for change in changes {

@@ -8,7 +8,10 @@ use super::review::{
 };
 use crate::{
     audit::Actor,
-    db::{Change, ClaimTime, Db, DbError, DueClaim, Recorder, RowSet, Sql, Tx, Work},
+    db::{
+        Change, ClaimTime, Db, DbError, DueClaim, LoadRows, RecordRows, Recorder, RowSet, Sql, Tx,
+        Work,
+    },
     facts::Stage,
     primitives::{CustomerId, MerchantId, Money, PageLimit, Points, ReviewId, TenantId, Timestamp},
 };
@@ -75,7 +78,9 @@ impl RowSet for Reviews {
     type Key = ReviewId;
     type Row = ReviewRow;
     const LOCK_ORDER: u8 = 29;
+}
 
+impl LoadRows for Reviews {
     fn load(keys: &[ReviewId], sql: &mut Sql) {
         sql.push("SELECT /* risk.load_reviews */ ")
             .push(REVIEW_COLUMNS)
@@ -90,7 +95,9 @@ impl RowSet for Reviews {
         let review = read_review(row)?;
         Ok((review.id, review))
     }
+}
 
+impl RecordRows for Reviews {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         let (new, known): (Vec<_>, Vec<_>) =
             changes.iter().partition(|change| change.before.is_none());

@@ -13,11 +13,9 @@
 
 use std::{fmt, sync::Arc};
 
-use sqlx::mysql::MySqlRow;
-
 use super::{Decision, Effect, FiredRule};
 use crate::{
-    db::{Change, DbError, Recorder, RowSet, Sql, Tx},
+    db::{Change, DbError, RecordRows, Recorder, RowSet, Sql, Tx},
     primitives::{DecisionId, Money, Points},
 };
 
@@ -105,16 +103,9 @@ impl RowSet for Decisions {
     type Key = DecisionId;
     type Row = PackedDecision;
     const LOCK_ORDER: u8 = 22;
-    const LOADS: bool = false;
+}
 
-    fn load(_keys: &[DecisionId], sql: &mut Sql) {
-        sql.push("DO 0");
-    }
-
-    fn read(_row: &MySqlRow) -> Result<(DecisionId, PackedDecision), sqlx::Error> {
-        Err(sqlx::Error::RowNotFound)
-    }
-
+impl RecordRows for Decisions {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         out.rows(INSERT, changes, "", true, |sql, change| {
             values(sql, change.key, change.after);

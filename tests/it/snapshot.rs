@@ -9,7 +9,7 @@ use std::{convert::Infallible, time::Duration};
 
 use sqlx::{ConnectOptions as _, MySqlConnection, Row as _, mysql::MySqlRow};
 use zhangfang::{
-    db::{Change, Cx, Operation, Recorder, RowSet, Sql, Wanted, WorkingSet},
+    db::{Cx, LoadRows, Operation, RowSet, Sql, Wanted, WorkingSet},
     ledger::{self, Accounts, Transfers},
     primitives::{AccountId, CustomerId, EntryId, Lane, TransferId},
 };
@@ -28,7 +28,9 @@ impl RowSet for Gate {
     type Key = u32;
     type Row = ();
     const LOCK_ORDER: u8 = 45;
+}
 
+impl LoadRows for Gate {
     fn load(keys: &[u32], sql: &mut Sql) {
         for key in keys {
             sql.push("SELECT CAST(").int(*key);
@@ -44,8 +46,6 @@ impl RowSet for Gate {
             .map_err(|_| sqlx::Error::Decode("a gate".into()))?;
         Ok((key, ()))
     }
-
-    fn record(_changes: &[Change<'_, Self>], _out: &mut Recorder) {}
 }
 
 /// How the reader asks for what it reads.

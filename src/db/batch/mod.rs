@@ -97,7 +97,7 @@ use std::sync::Arc;
 pub(crate) use committer::Committers;
 pub use operation::{Cx, Inconsistent, Operation, SubmitError};
 pub use recorder::Recorder;
-pub use rows::{Change, RowSet, Wanted, WorkingSet};
+pub use rows::{Change, LoadRows, RecordRows, RowSet, Wanted, WorkingSet};
 
 pub use lease::seal;
 

@@ -13,18 +13,18 @@ use sqlx::mysql::MySqlRow;
 
 use super::{super::Sql, Fault, Recorder};
 
-/// A kind of row that batches load and write set-wise. Each slice implements it for its hot tables,
-/// in its `store.rs`.
+/// A kind of row that batches load ([`LoadRows`]), write ([`RecordRows`]), or both, set-wise. Each
+/// slice implements it for its hot tables, in its `store.rs`.
 pub trait RowSet: Sized + Send + Sync + 'static {
     type Key: Copy + Ord + Hash + Debug + Send + Sync;
     type Row: Clone + Debug + Send + Sync;
 
     /// Where the table stands in the order in which every batch writes: the contended last.
     const LOCK_ORDER: u8;
-    /// False for rows that are only ever written: increments, and facts whose uniqueness their key
-    /// decides.
-    const LOADS: bool = true;
+}
 
+/// Rows that batches load.
+pub trait LoadRows: RowSet {
     /// One `SELECT` for all `keys`, ending without a semicolon.
     fn load(keys: &[Self::Key], sql: &mut Sql);
 
@@ -36,7 +36,11 @@ pub trait RowSet: Sized + Send + Sync + 'static {
     fn merge(known: &mut Option<Self::Row>, row: Self::Row) {
         *known = Some(row);
     }
+}
 
+/// Rows that batches write. Those that are never loaded are increments, and facts whose uniqueness
+/// their key decides.
+pub trait RecordRows: RowSet {
     /// The statements that write `changes`, which come in the order of their keys.
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder);
 
@@ -59,7 +63,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    pub fn row<R: RowSet>(&mut self, key: R::Key) {
+    pub fn row<R: LoadRows>(&mut self, key: R::Key) {
         let table = self
             .tables
             .entry((R::LOCK_ORDER, TypeId::of::<R>()))
@@ -84,13 +88,14 @@ impl Debug for dyn AnyWanted {
     }
 }
 
-impl<R: RowSet> AnyWanted for WantedKeys<R> {
+impl<R: LoadRows> AnyWanted for WantedKeys<R> {
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
 
     fn drain_into(&mut self, set: &mut WorkingSet) {
         let table = set.table_mut::<R>();
+        table.loader = Some(Loader::of());
         for key in self.0.drain(..) {
             if let Entry::Vacant(slot) = table.slots.entry(key) {
                 slot.insert(Slot {
@@ -114,6 +119,44 @@ struct Table<R: RowSet> {
     missing: Vec<R::Key>,
     /// What the current operation overwrote, in order.
     undo: Vec<(R::Key, Option<R::Row>)>,
+    /// There once an operation has wanted such a row.
+    loader: Option<Loader<R>>,
+    /// There once an operation has put such a row.
+    writer: Option<Writer<R>>,
+}
+
+type ReadRow<K, R> = fn(&MySqlRow) -> Result<(K, R), sqlx::Error>;
+
+/// [`LoadRows`] of a kind of row, for those that are it.
+struct Loader<R: RowSet> {
+    load: fn(&[R::Key], &mut Sql),
+    read: ReadRow<R::Key, R::Row>,
+    merge: fn(&mut Option<R::Row>, R::Row),
+}
+
+impl<R: LoadRows> Loader<R> {
+    fn of() -> Self {
+        Self {
+            load: R::load,
+            read: R::read,
+            merge: R::merge,
+        }
+    }
+}
+
+/// [`RecordRows`] of a kind of row, for those that are it.
+struct Writer<R: RowSet> {
+    record: fn(&[Change<'_, R>], &mut Recorder),
+    seal: fn(&[Change<'_, R>], &mut Context),
+}
+
+impl<R: RecordRows> Writer<R> {
+    fn of() -> Self {
+        Self {
+            record: R::record,
+            seal: R::seal,
+        }
+    }
 }
 
 trait AnyTable: Send {
@@ -147,22 +190,25 @@ impl<R: RowSet> AnyTable for Table<R> {
     }
 
     fn load(&mut self, sql: &mut Sql) -> bool {
-        if self.missing.is_empty() {
+        let Some(loader) = self.loader.as_ref().filter(|_| !self.missing.is_empty()) else {
             return false;
-        }
+        };
         self.missing.sort_unstable();
-        R::load(&self.missing, sql);
+        (loader.load)(&self.missing, sql);
         self.missing.clear();
         true
     }
 
     fn absorb(&mut self, row: &MySqlRow) -> Result<(), sqlx::Error> {
-        let (key, row) = R::read(row)?;
+        let Some(loader) = &self.loader else {
+            return Ok(());
+        };
+        let (key, row) = (loader.read)(row)?;
         let slot = self.slots.entry(key).or_insert(Slot {
             base: None,
             now: None,
         });
-        R::merge(&mut slot.base, row);
+        (loader.merge)(&mut slot.base, row);
         Ok(())
     }
 
@@ -179,6 +225,9 @@ impl<R: RowSet> AnyTable for Table<R> {
     }
 
     fn record(&self, out: &mut Recorder, seal: &mut Context) {
+        let Some(writer) = &self.writer else {
+            return;
+        };
         let mut changes: Vec<Change<'_, R>> = self
             .slots
             .iter()
@@ -195,8 +244,8 @@ impl<R: RowSet> AnyTable for Table<R> {
             return;
         }
         changes.sort_unstable_by_key(|change| change.key);
-        R::record(&changes, out);
-        R::seal(&changes, seal);
+        (writer.record)(&changes, out);
+        (writer.seal)(&changes, seal);
     }
 
     #[cfg(test)]
@@ -230,9 +279,9 @@ pub struct WorkingSet {
 impl WorkingSet {
     /// The row as it stands now. The operation must have wanted it: "absent" and "not looked for"
     /// are not the same.
-    pub fn get<R: RowSet>(&self, key: R::Key) -> Option<&R::Row> {
+    pub fn get<R: LoadRows>(&self, key: R::Key) -> Option<&R::Row> {
         let slot = self.table::<R>().and_then(|table| table.slots.get(&key));
-        if slot.is_none() && R::LOADS {
+        if slot.is_none() {
             self.undeclared.set(true);
         }
         slot.and_then(|slot| slot.now.as_ref().or(slot.base.as_ref()))
@@ -240,14 +289,14 @@ impl WorkingSet {
 
     /// True once the row was looked for, found or not. For
     /// [`Operation::rows`](super::Operation::rows).
-    pub fn has_loaded<R: RowSet>(&self, key: R::Key) -> bool {
+    pub fn has_loaded<R: LoadRows>(&self, key: R::Key) -> bool {
         self.table::<R>()
             .is_some_and(|table| table.slots.contains_key(&key))
     }
 
     /// The row as it stands now, once it was looked for and is there. For
     /// [`Operation::rows`](super::Operation::rows), where one row leads to the next.
-    pub fn get_loaded<R: RowSet>(&self, key: R::Key) -> Option<&R::Row> {
+    pub fn get_loaded<R: LoadRows>(&self, key: R::Key) -> Option<&R::Row> {
         if self.has_loaded::<R>(key) {
             self.get::<R>(key)
         } else {
@@ -256,7 +305,17 @@ impl WorkingSet {
     }
 
     /// The row shall be this.
-    pub fn put<R: RowSet>(&mut self, key: R::Key, row: R::Row) {
+    pub fn put<R: RecordRows>(&mut self, key: R::Key, row: R::Row) {
+        self.replace::<R>(key, row).writer = Some(Writer::of());
+    }
+
+    /// The row is this for the rest of the batch, which writes it as rows of another kind. For kinds
+    /// that are not [`RecordRows`]: nothing writes what is only shown.
+    pub fn show<R: LoadRows>(&mut self, key: R::Key, row: R::Row) {
+        self.replace::<R>(key, row);
+    }
+
+    fn replace<R: RowSet>(&mut self, key: R::Key, row: R::Row) -> &mut Table<R> {
         let table = self.table_mut::<R>();
         let slot = table.slots.entry(key).or_insert(Slot {
             base: None,
@@ -264,6 +323,7 @@ impl WorkingSet {
         });
         let before = slot.now.replace(row);
         table.undo.push((key, before));
+        table
     }
 
     /// The row as this batch would write it, whether or not it was loaded.
@@ -288,6 +348,8 @@ impl WorkingSet {
                     slots: HashMap::new(),
                     missing: Vec::new(),
                     undo: Vec::new(),
+                    loader: None,
+                    writer: None,
                 })
             })
             .as_any_mut()

@@ -7,7 +7,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 use super::read_id;
 use crate::{
-    db::{Change, Recorder, RowSet, Sql},
+    db::{Change, LoadRows, RecordRows, Recorder, RowSet, Sql},
     payments::{CallbackOutcome, PaidNotice, RefundNotice},
     primitives::{Id, Money, TenantId, Timestamp},
 };
@@ -50,7 +50,9 @@ impl RowSet for Callbacks {
     type Key = Id;
     type Row = CallbackRow;
     const LOCK_ORDER: u8 = 20;
+}
 
+impl LoadRows for Callbacks {
     /// Without the body: nobody decides on it.
     fn load(keys: &[Id], sql: &mut Sql) {
         sql.push("SELECT /* payments.load_callbacks */ id, tenant_id, outcome, received_at, reason FROM callback_events WHERE id IN (");
@@ -76,7 +78,9 @@ impl RowSet for Callbacks {
         };
         Ok((read_id(row, 0)?, callback))
     }
+}
 
+impl RecordRows for Callbacks {
     /// What became of a callback is decided on what is kept of it, so it is written only if that is
     /// still so: a callback that was not there is inserted, one that was there must have the outcome
     /// and the reason that were loaded. Of two processes that are told of one callback the slower
@@ -206,7 +210,9 @@ impl RowSet for Alarms {
     type Key = Id;
     type Row = AlarmRow;
     const LOCK_ORDER: u8 = 21;
+}
 
+impl LoadRows for Alarms {
     fn load(keys: &[Id], sql: &mut Sql) {
         sql.push("SELECT /* payments.load_alarms */ event_id, tenant_id, reason, out_trade_no, wechat_transaction_id, amount_fen, created_at, out_refund_no FROM callback_alarms WHERE event_id IN (");
         sql.list(keys, |sql, key| {
@@ -228,7 +234,9 @@ impl RowSet for Alarms {
         };
         Ok((read_id(row, 0)?, alarm))
     }
+}
 
+impl RecordRows for Alarms {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         out.rows(
             "INSERT /* payments.insert_alarms */ INTO callback_alarms (event_id, tenant_id, reason, out_trade_no, wechat_transaction_id, amount_fen, created_at, out_refund_no) VALUES ",

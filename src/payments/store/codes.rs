@@ -5,7 +5,7 @@ use std::fmt;
 use sqlx::{Row as _, mysql::MySqlRow};
 
 use crate::{
-    db::{Change, Recorder, RowSet, Sql},
+    db::{LoadRows, RowSet, Sql},
     primitives::{MerchantId, Money, TenantId},
 };
 
@@ -62,7 +62,9 @@ impl RowSet for Codes {
     type Key = CodeKey;
     type Row = CodeRow;
     const LOCK_ORDER: u8 = 31;
+}
 
+impl LoadRows for Codes {
     fn load(keys: &[CodeKey], sql: &mut Sql) {
         sql.push(
             "SELECT /* payments.load_codes */ q.code, q.tenant_id, q.merchant_id, m.name, q.amount_fen, q.state = 'active', \
@@ -91,6 +93,4 @@ impl RowSet for Codes {
         };
         Ok((CodeKey::of(&code), code_row))
     }
-
-    fn record(_changes: &[Change<'_, Self>], _out: &mut Recorder) {}
 }

@@ -1,10 +1,8 @@
 //! `payment_exceptions`.
 
-use sqlx::mysql::MySqlRow;
-
 use crate::{
     audit::SystemActor,
-    db::{Change, Recorder, RowSet, Sql},
+    db::{Change, RecordRows, Recorder, RowSet, Sql},
     payments::ExceptionKind,
     primitives::{ExceptionId, OrderId, RefundId, TenantId, Timestamp},
 };
@@ -29,16 +27,9 @@ impl RowSet for Exceptions {
     type Key = ExceptionId;
     type Row = ExceptionRow;
     const LOCK_ORDER: u8 = 34;
-    const LOADS: bool = false;
+}
 
-    fn load(_keys: &[ExceptionId], sql: &mut Sql) {
-        sql.push("DO 0");
-    }
-
-    fn read(_row: &MySqlRow) -> Result<(ExceptionId, ExceptionRow), sqlx::Error> {
-        Err(sqlx::Error::RowNotFound)
-    }
-
+impl RecordRows for Exceptions {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         out.rows(
             "INSERT /* payments.insert_exceptions */ INTO payment_exceptions (id, tenant_id, kind, order_id, refund_id, detail, resolution, resolved_by, resolved_at, created_at) VALUES ",
@@ -84,16 +75,9 @@ impl RowSet for StuckResolved {
     type Key = RefundId;
     type Row = StuckResolvedRow;
     const LOCK_ORDER: u8 = 35;
-    const LOADS: bool = false;
+}
 
-    fn load(_keys: &[RefundId], sql: &mut Sql) {
-        sql.push("DO 0");
-    }
-
-    fn read(_row: &MySqlRow) -> Result<(RefundId, StuckResolvedRow), sqlx::Error> {
-        Err(sqlx::Error::RowNotFound)
-    }
-
+impl RecordRows for StuckResolved {
     /// By the order, which has an index; a person may have resolved it before.
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         for change in changes {
@@ -130,16 +114,9 @@ impl RowSet for ForeignNumberKnown {
     type Key = OrderId;
     type Row = Timestamp;
     const LOCK_ORDER: u8 = 35;
-    const LOADS: bool = false;
+}
 
-    fn load(_keys: &[OrderId], sql: &mut Sql) {
-        sql.push("DO 0");
-    }
-
-    fn read(_row: &MySqlRow) -> Result<(OrderId, Timestamp), sqlx::Error> {
-        Err(sqlx::Error::RowNotFound)
-    }
-
+impl RecordRows for ForeignNumberKnown {
     /// What is told of the refund itself names it, and stays.
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         for change in changes {

@@ -4,7 +4,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 use super::optional_id;
 use crate::{
-    db::{Change, Recorder, RowSet, Sql},
+    db::{Change, LoadRows, RecordRows, Recorder, RowSet, Sql},
     payments::{
         Late, Order, OrderSharing, OrderState, OrderStateKind, PayMethod, Payment, PointsReview,
         PrepayId, RefundSums,
@@ -91,7 +91,9 @@ impl RowSet for Orders {
     type Key = OrderId;
     type Row = Order;
     const LOCK_ORDER: u8 = 30;
+}
 
+impl LoadRows for Orders {
     fn load(keys: &[OrderId], sql: &mut Sql) {
         sql.push("SELECT /* payments.load_orders */ ")
             .push(ORDER_COLUMNS)
@@ -106,7 +108,9 @@ impl RowSet for Orders {
         let order = read_order(row)?;
         Ok((order.id, order))
     }
+}
 
+impl RecordRows for Orders {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         let (new, known): (Vec<_>, Vec<_>) =
             changes.iter().partition(|change| change.before.is_none());

@@ -5,7 +5,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 use super::{optional_id, read_id};
 use crate::{
     audit::Actor,
-    db::{Change, Recorder, RowSet, Sql},
+    db::{Change, LoadRows, RecordRows, Recorder, RowSet, Sql},
     idempotency::first_half,
     payments::{
         Attempts, PointsBack, Progress, Refund, RefundOrigin, RefundState, RefundStateKind,
@@ -97,7 +97,9 @@ impl RowSet for Refunds {
     type Key = RefundId;
     type Row = Refund;
     const LOCK_ORDER: u8 = 32;
+}
 
+impl LoadRows for Refunds {
     fn load(keys: &[RefundId], sql: &mut Sql) {
         sql.push("SELECT /* payments.load_refunds */ ")
             .push(REFUND_COLUMNS)
@@ -112,7 +114,9 @@ impl RowSet for Refunds {
         let refund = read_refund(row)?;
         Ok((refund.id, refund))
     }
+}
 
+impl RecordRows for Refunds {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         let (new, known): (Vec<_>, Vec<_>) =
             changes.iter().partition(|change| change.before.is_none());
@@ -282,16 +286,9 @@ impl RowSet for RefundSteps {
     type Key = (RefundId, u32);
     type Row = StepRow;
     const LOCK_ORDER: u8 = 33;
-    const LOADS: bool = false;
+}
 
-    fn load(_keys: &[Self::Key], sql: &mut Sql) {
-        sql.push("DO 0");
-    }
-
-    fn read(_row: &MySqlRow) -> Result<(Self::Key, StepRow), sqlx::Error> {
-        Err(sqlx::Error::RowNotFound)
-    }
-
+impl RecordRows for RefundSteps {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         out.rows(
             "INSERT /* payments.insert_refund_steps */ INTO refund_history (refund_id, version, tenant_id, state, actor, why, at) VALUES ",
@@ -336,7 +333,9 @@ impl RowSet for ForeignRefunds {
     type Key = [u8; 16];
     type Row = ForeignRow;
     const LOCK_ORDER: u8 = 26;
+}
 
+impl LoadRows for ForeignRefunds {
     fn load(keys: &[[u8; 16]], sql: &mut Sql) {
         sql.push("SELECT /* payments.load_foreign_refunds */ number_hash, tenant_id, refund_id, reported_by, created_at FROM foreign_refunds WHERE number_hash IN (");
         sql.list(keys, |sql, key| {
@@ -354,7 +353,9 @@ impl RowSet for ForeignRefunds {
         };
         Ok((*read_id(row, 0)?.bytes(), foreign))
     }
+}
 
+impl RecordRows for ForeignRefunds {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         out.rows(
             "INSERT /* payments.insert_foreign_refunds */ INTO foreign_refunds (number_hash, tenant_id, refund_id, reported_by, created_at) VALUES ",

@@ -4,7 +4,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 use super::read_id;
 use crate::{
-    db::{Change, Recorder, RowSet, Sql},
+    db::{Change, LoadRows, RecordRows, Recorder, RowSet, Sql},
     primitives::{BusinessDay, Money, StaffId, TenantId},
 };
 
@@ -36,7 +36,9 @@ impl RowSet for StaffRefunds {
     type Key = StaffId;
     type Row = StaffRefundDay;
     const LOCK_ORDER: u8 = 71;
+}
 
+impl LoadRows for StaffRefunds {
     fn load(keys: &[StaffId], sql: &mut Sql) {
         sql.push("SELECT /* payments.load_staff_refunds */ staff_id, tenant_id, day, alone_fen, CAST(version AS SIGNED) FROM staff_refunds WHERE staff_id IN (");
         sql.list(keys, |sql, key| {
@@ -56,7 +58,9 @@ impl RowSet for StaffRefunds {
         };
         Ok((StaffId::new(read_id(row, 0)?), given))
     }
+}
 
+impl RecordRows for StaffRefunds {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         for change in changes {
             let after = change.after;

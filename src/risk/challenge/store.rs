@@ -4,7 +4,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 use super::{Challenge, ChallengeState, state::ChallengeStateKind};
 use crate::{
-    db::{Change, Db, DbError, Recorder, RowSet, Sql, Tx},
+    db::{Change, Db, DbError, LoadRows, RecordRows, Recorder, RowSet, Sql, Tx},
     facts::Stage,
     primitives::{ChallengeId, CustomerId, TenantId, Timestamp},
 };
@@ -27,7 +27,9 @@ impl RowSet for Challenges {
     type Key = (CustomerId, Stage);
     type Row = Challenge;
     const LOCK_ORDER: u8 = 23;
+}
 
+impl LoadRows for Challenges {
     fn load(keys: &[(CustomerId, Stage)], sql: &mut Sql) {
         sql.push("SELECT /* risk.load_challenges */ ")
             .push(COLUMNS)
@@ -42,7 +44,9 @@ impl RowSet for Challenges {
         let challenge = read(row)?;
         Ok(((challenge.customer, challenge.stage), challenge))
     }
+}
 
+impl RecordRows for Challenges {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         // An answer that came in the meantime has changed the row: then the batch begins again.
         for before in changes.iter().filter_map(|change| change.before) {

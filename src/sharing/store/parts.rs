@@ -6,7 +6,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 use super::{broken, money, short};
 use crate::{
-    db::{Change, Recorder, RowSet, Sql},
+    db::{Change, LoadRows, RecordRows, Recorder, RowSet, Sql},
     primitives::{Secret, SharingId, SharingPartId},
     sharing::{Part, PartState, ReceiverKind},
 };
@@ -45,7 +45,9 @@ impl RowSet for PartsOf {
     type Key = SharingId;
     type Row = BTreeMap<SharingPartId, Part>;
     const LOCK_ORDER: u8 = 37;
+}
 
+impl LoadRows for PartsOf {
     fn load(keys: &[SharingId], sql: &mut Sql) {
         sql.push("SELECT /* sharing.load_parts */ ")
             .push(PART_COLUMNS)
@@ -64,7 +66,9 @@ impl RowSet for PartsOf {
     fn merge(known: &mut Option<Self::Row>, row: Self::Row) {
         known.get_or_insert_default().extend(row);
     }
+}
 
+impl RecordRows for PartsOf {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         for change in changes {
             let known = |id| change.before.and_then(|before| before.get(id));

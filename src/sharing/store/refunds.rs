@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sqlx::{Row as _, mysql::MySqlRow};
 
 use crate::{
-    db::{Change, Recorder, RowSet, Sql},
+    db::{LoadRows, RowSet, Sql},
     primitives::{OrderId, RefundId},
 };
 
@@ -18,7 +18,9 @@ impl RowSet for RefundsOf {
     type Key = OrderId;
     type Row = BTreeSet<RefundId>;
     const LOCK_ORDER: u8 = 38;
+}
 
+impl LoadRows for RefundsOf {
     fn load(keys: &[OrderId], sql: &mut Sql) {
         sql.push(
             "SELECT /* sharing.load_refunds_of */ order_id, id FROM refunds WHERE order_id IN (",
@@ -36,6 +38,4 @@ impl RowSet for RefundsOf {
     fn merge(known: &mut Option<Self::Row>, row: Self::Row) {
         known.get_or_insert_default().extend(row);
     }
-
-    fn record(_changes: &[Change<'_, Self>], _out: &mut Recorder) {}
 }

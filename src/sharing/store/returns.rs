@@ -6,7 +6,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 use super::{broken, money, short};
 use crate::{
-    db::{Change, Recorder, RowSet, Sql},
+    db::{Change, LoadRows, RecordRows, Recorder, RowSet, Sql},
     primitives::{SharingId, SharingReturnId},
     sharing::{Calls, PartReturn, ReturnState},
 };
@@ -46,7 +46,9 @@ impl RowSet for ReturnsOf {
     type Key = SharingId;
     type Row = BTreeMap<SharingReturnId, PartReturn>;
     const LOCK_ORDER: u8 = 38;
+}
 
+impl LoadRows for ReturnsOf {
     fn load(keys: &[SharingId], sql: &mut Sql) {
         sql.push("SELECT /* sharing.load_returns */ ")
             .push(RETURN_COLUMNS)
@@ -65,7 +67,9 @@ impl RowSet for ReturnsOf {
     fn merge(known: &mut Option<Self::Row>, row: Self::Row) {
         known.get_or_insert_default().extend(row);
     }
+}
 
+impl RecordRows for ReturnsOf {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         for change in changes {
             let known = |id| change.before.and_then(|before| before.get(id));

@@ -4,7 +4,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 use super::{broken, money, short};
 use crate::{
-    db::{Change, Recorder, RowSet, Sql},
+    db::{Change, LoadRows, RecordRows, Recorder, RowSet, Sql},
     payments::Attempts,
     primitives::OrderId,
     sharing::{Calls, PaymentShare, ShareState, ShareStateKind},
@@ -64,7 +64,9 @@ impl RowSet for Shares {
     type Key = OrderId;
     type Row = PaymentShare;
     const LOCK_ORDER: u8 = 36;
+}
 
+impl LoadRows for Shares {
     fn load(keys: &[OrderId], sql: &mut Sql) {
         sql.push("SELECT /* sharing.load_shares */ ")
             .push(SHARE_COLUMNS)
@@ -79,7 +81,9 @@ impl RowSet for Shares {
         let share = read_share(row)?;
         Ok((share.order, share))
     }
+}
 
+impl RecordRows for Shares {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         for change in changes {
             let sql = match change.before {

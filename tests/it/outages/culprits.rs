@@ -11,11 +11,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use sqlx::mysql::MySqlRow;
 use zhangfang::{
     db::{
-        Change, Cx, DbError, DbOptions, Operation, Recorder, RowSet, Sql, SubmitError, Wanted,
-        WorkingSet,
+        Change, Cx, DbError, DbOptions, Operation, RecordRows, Recorder, RowSet, SubmitError,
+        Wanted, WorkingSet,
     },
     ledger::{Account, Accounts},
     payments::{self, HandledCallback, NoticeHeaders, Payments, RefundStatus},
@@ -57,14 +56,9 @@ impl RowSet for Unspeakable {
     type Key = u8;
     type Row = ();
     const LOCK_ORDER: u8 = 200;
-    const LOADS: bool = false;
+}
 
-    fn load(_keys: &[u8], _sql: &mut Sql) {}
-
-    fn read(_row: &MySqlRow) -> Result<(u8, ()), sqlx::Error> {
-        Err(sqlx::Error::RowNotFound)
-    }
-
+impl RecordRows for Unspeakable {
     fn record(_changes: &[Change<'_, Self>], _out: &mut Recorder) {
         panic!("a row that cannot be written (this belongs to the test)")
     }

@@ -13,8 +13,8 @@
 //!
 //! It begins as *processing* (WeChat has it) and moves from there as a refund of ours does, by
 //! notices and by the job that queries it under its number. There are two differences: its number
-//! at WeChat is not derived from its row ([`RefundOrigin`]), and it is booked once, when it has
-//! arrived.
+//! at WeChat is not derived from its row ([`RefundOrigin`](super::RefundOrigin)), and it is booked
+//! once, when it has arrived.
 //!
 //! | WeChat states | row | order | books |
 //! |---|---|---|---|

@@ -80,7 +80,7 @@ impl RuleSet {
         hash
     }
 
-    /// [`Self::hash_of`] its text.
+    /// SHA-256 of its text.
     pub const fn hash(&self) -> [u8; 32] {
         self.hash
     }
@@ -97,8 +97,7 @@ impl RuleSet {
     /// The counters that an activity of this stage feeds or whose numbers its rules need, each
     /// once. What the rules of other stages need is fed, too.
     ///
-    /// [`CounterValues`](crate::risk::CounterValues) has the numbers of those that are `read`, in
-    /// this order.
+    /// [`CounterValues`] has the numbers of those that are `read`, in this order.
     pub fn counter_usages(&self, stage: Stage) -> Vec<CounterUsage<'_>> {
         let usages = self.plan(stage).usages.iter();
         usages

@@ -129,7 +129,7 @@ async fn kept(setup: &RefundSetup, outcome: CallbackOutcome) -> Vec<StoredCallba
 /// Somebody plays a failed notice again here while WeChat sends it again there: both read that it
 /// failed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_notice_that_two_processes_reject_at_once_is_told_once() {
+async fn a_failed_notice_that_two_processes_reject_at_once_has_one_exception() {
     let setup = RefundSetup::open().await;
     let order = unpaid(&setup, 1_000, "k").await;
     let channel = &setup.channel;
@@ -158,7 +158,7 @@ async fn a_failed_notice_that_two_processes_reject_at_once_is_told_once() {
 }
 
 /// One process has been told of another mini-program and calls the notice wrong; the other settles
-/// by it. Whoever is later, it is settled, and nobody is told of what is booked.
+/// by it. Whoever is later, it is settled, and what is booked has no exception.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_notice_that_settled_is_not_rejected_by_another_process() {
     let setup = RefundSetup::open().await;
@@ -279,7 +279,7 @@ async fn what_failed_and_is_nobodys_to_handle_does_not_stay_failed() {
     setup.app.finish().await;
 }
 
-/// The same of one that fails again, for another reason.
+/// A failed callback that fails again, for another reason, has the later reason.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_again_has_its_last_reason() {
     let setup = RefundSetup::open().await;
@@ -305,7 +305,7 @@ async fn what_fails_again_has_its_last_reason() {
 
 /// Its alarm, raised when it failed, must not keep a person from being told now.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_failed_and_contradicts_the_books_is_told_once() {
+async fn what_failed_and_contradicts_the_books_has_one_exception() {
     let setup = RefundSetup::open().await;
     let tenant = setup.app.tenant.id;
     let order = setup.paid(1_000, "k").await;

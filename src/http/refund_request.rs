@@ -75,7 +75,17 @@ impl WithdrawRefundRequest {
     }
 }
 
-impl ApproveRefundRequest {
+/// What a second person says of a refund that waits.
+pub(super) trait RefundVerdict {
+    const AGREES: bool;
+
+    /// What is kept with the decision: at most [`NOTE_BYTES_MAX`], and for a rejection not nothing.
+    fn note(&self) -> Result<String, Problem>;
+}
+
+impl RefundVerdict for ApproveRefundRequest {
+    const AGREES: bool = true;
+
     fn note(&self) -> Result<String, Problem> {
         let note = Text::parse(&self.note, Length::Bytes(0, NOTE_BYTES_MAX));
         note.map(Text::into_string)
@@ -83,15 +93,17 @@ impl ApproveRefundRequest {
     }
 }
 
-impl RejectRefundRequest {
+impl RefundVerdict for RejectRefundRequest {
+    const AGREES: bool = false;
+
     fn note(&self) -> Result<String, Problem> {
         let reason = Text::parse(&self.reason, Length::Bytes(1, NOTE_BYTES_MAX));
         Ok(reason.map_err(|_| RefundError::BadReason)?.into_string())
     }
 }
 
-impl Keyed<ApproveRefundRequest> {
-    /// The caller's agreement to this refund.
+impl<V: RefundVerdict> Keyed<V> {
+    /// The caller's decision on this refund.
     pub(super) fn decision(
         &self,
         caller: &Principal,
@@ -101,26 +113,7 @@ impl Keyed<ApproveRefundRequest> {
         Ok(DecideRefund {
             tenant: caller.tenant(),
             refund: refund.id(),
-            agree: true,
-            note: self.body.note()?,
-            by,
-            claim: self.claim(caller),
-        })
-    }
-}
-
-impl Keyed<RejectRefundRequest> {
-    /// The caller's rejection of this refund.
-    pub(super) fn decision(
-        &self,
-        caller: &Principal,
-        refund: RefundNo,
-        by: RefundBy,
-    ) -> Result<DecideRefund, Problem> {
-        Ok(DecideRefund {
-            tenant: caller.tenant(),
-            refund: refund.id(),
-            agree: false,
+            agree: V::AGREES,
             note: self.body.note()?,
             by,
             claim: self.claim(caller),

@@ -20,7 +20,8 @@ const LEFT_MAX: Duration = Duration::from_mins(2);
 const FORGOTTEN_MAX: Duration = Duration::from_secs(100);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// Waits until the service has found what was paid without a callback, and has closed what was forgotten.
+/// Waits until the service has found what was paid without a callback, and has closed what was
+/// forgotten.
 pub(super) async fn wait(world: World<'_>, visits: &mut [Visit], at_once: usize) {
     let waiting: Vec<&mut Visit> = visits.iter_mut().filter(|visit| waits(visit)).collect();
     let bar = bar("the service looks", waiting.len());

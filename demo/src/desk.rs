@@ -29,8 +29,8 @@ pub(super) struct Policies {
 pub(super) struct DeskReport {
     /// An unverified callback was played again: what the service did. None when there was none.
     pub(super) unverified: Option<String>,
-    /// A callback that had settled a payment was played again: what the service did. None when there
-    /// was none.
+    /// A callback that had settled a payment was played again: what the service did. None when
+    /// there was none.
     pub(super) settled: Option<String>,
     /// Of the day's late payments, those that are on the list of exceptions, dealt with by the
     /// policy.

@@ -246,7 +246,8 @@ impl Wechat {
             .await
     }
 
-    /// The customer pays without faults, with a coupon over so many fen that its giver has paid for.
+    /// The customer pays without faults, with a coupon over so many fen that its giver has paid
+    /// for.
     pub(super) async fn pay_with_coupon(
         &self,
         prepay_id: &str,

@@ -3,7 +3,8 @@
 //!
 //! What it does is what anybody's request does: the same rules, the same money, the same ends. It
 //! is sent to the address that it names, as WeChat does; a merchant that set an address on the
-//! system may well have named this one. Without an address there is no callback, and only a query says so.
+//! system may well have named this one. Without an address there is no callback, and only a query
+//! says so.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

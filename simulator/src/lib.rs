@@ -48,8 +48,8 @@
 //! The attempts that a fault spoils (tampered, wrong key, stale, future, probe) come first and take
 //! the first places of the re-send schedule; the genuine callback follows, so that no money is
 //! lost. A lie that is truly signed (wrong amount, wrong merchant) is a notification of its own,
-//! sent before the true one. Only [`Fault::Lost`] sends nothing: then a query says so, as at WeChat.
-//! [`Stats::forgeries_acknowledged`] counts what a receiver should have refused.
+//! sent before the true one. Only [`Fault::Lost`] sends nothing: then a query says so, as at
+//! WeChat. [`Stats::forgeries_acknowledged`] counts what a receiver should have refused.
 //!
 //! # What it does not do
 //!

@@ -113,8 +113,9 @@ impl Cache {
         self.0.availability.subscribe()
     }
 
-    /// Runs a script and waits for `max_wait` at most. `None` when Redis is away, too slow, or answers
-    /// something else. In a cluster ([`Self::is_cluster`]) several keys must share a hash tag.
+    /// Runs a script and waits for `max_wait` at most. `None` when Redis is away, too slow, or
+    /// answers something else. In a cluster ([`Self::is_cluster`]) several keys must share a hash
+    /// tag.
     pub async fn run<T: FromRedisValue>(
         &self,
         script: &CacheScript,

@@ -163,8 +163,8 @@ fn dispatch(
             openid: openid.clone(),
             handover: settings.shipping.ok_or_else(off)?,
             item: format!("{} 到店消费", view.merchant_name),
-            // It does not change between attempts: a report that got there already is "nothing new" then, and
-            // does not use up the one correction.
+            // It does not change between attempts: a report that got there already is "nothing new"
+            // then, and does not use up the one correction.
             at: delivery.created_at,
         })),
         DeliveryKind::PaymentMessage => message(&settings.payment_message),

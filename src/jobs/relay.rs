@@ -14,8 +14,8 @@
 //! why; an open exception for each tenant of which it tells; an error in the log; the gauge
 //! `relay_parked`), in the transaction that moves the position past it, and the relay goes on. What
 //! cannot be projected because of the database (no answer, no right, no space) is nobody's fault
-//! and is not parked; neither is anything more once `PARKED_MAX` commits of one committer are, since
-//! then something else is wrong.
+//! and is not parked; neither is anything more once `PARKED_MAX` commits of one committer are,
+//! since then something else is wrong.
 //!
 //! Nothing waits behind a parked commit but what is its own: of the orders in it the lines of
 //! history (which carry the order's version, so that later ones may arrive before), their share in

@@ -40,8 +40,8 @@
 //!   says so. The number becomes known by a notice of that refund, or by a person who looks it up
 //!   (on the merchant platform, in the bill) and states it (`note_foreign_refund.rs`). The order is
 //!   queried when something hints at a foreign refund (`look_for_others` in `query_order.rs`):
-//!   WeChat refuses a refund of ours, or lets less be shared than the books have. Nobody types in an
-//!   amount: WeChat is queried under the number, and its verified answer is booked.
+//!   WeChat refuses a refund of ours, or lets less be shared than the books have. Nobody types in
+//!   an amount: WeChat is queried under the number, and its verified answer is booked.
 //! - **By a contradiction**: WeChat has, or has made, a refund of ours that is *failed*,
 //!   *withdrawn* or *closed* here. That row stays as it is, since its money and points went back
 //!   and may have been used. What WeChat did is a new row (`RefundOrigin::AfterAll`) under the same

@@ -143,9 +143,9 @@ pub async fn request_refund(
     Ok(super::submit_if_new(payments, *asked.refund, asked.is_new).await)
 }
 
-/// What risk is to know of a request: the activity of the merchant, about the customer of the order.
-/// Where the merchant's clerk sits says nothing of the customer and is left out. None when there is
-/// no such order for whoever asks.
+/// What risk is to know of a request: the activity of the merchant, about the customer of the
+/// order. Where the merchant's clerk sits says nothing of the customer and is left out. None when
+/// there is no such order for whoever asks.
 async fn facts_for_risk(
     payments: &Payments,
     request: &RequestRefund,

@@ -31,8 +31,9 @@ pub(super) struct IdRange {
 }
 
 impl Search {
-    /// The ids that are looked for, when the page ends before `before`. When a thing was made stands in its id, so a stretch of time is a range of
-    /// the primary key (and of every other, which end with it) and needs no index of its own.
+    /// The ids that are looked for, when the page ends before `before`. When a thing was made
+    /// stands in its id, so a stretch of time is a range of the primary key (and of every other,
+    /// which end with it) and needs no index of its own.
     pub(super) fn range(&self, before: Option<Id>) -> IdRange {
         let id = |at: Timestamp| Id::beginning(at.micros().max(0).unsigned_abs().div_ceil(1_000));
         let from = self.from.map_or(Id::from_bytes([0; 16]), id);

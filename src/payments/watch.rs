@@ -2,8 +2,8 @@
 //! (`docs/wechat-pay.md` §12.8).
 //!
 //! Nearly every order is paid within seconds, so nothing is written here for those. Two scans in
-//! time order look at each order once, when it is [`FIRST_QUERY_SECONDS`] old and, for rows that became
-//! visible late, when it is [`OLD_SECONDS`] old. An order that is open then gets a row in
+//! time order look at each order once, when it is [`FIRST_QUERY_SECONDS`] old and, for rows that
+//! became visible late, when it is [`OLD_SECONDS`] old. An order that is open then gets a row in
 //! `order_watches`, whose `due_at` says when WeChat is queried next. The position of a scan is a
 //! row, locked by whoever scans, so several processes share the work. To claim a watch moves it a
 //! minute ahead, so a watch whose process died falls due again.

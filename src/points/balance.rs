@@ -19,8 +19,8 @@ pub struct Statistics {
     pub spent_total: Points,
     /// The last thirty days on which points moved, newest first.
     pub days: Vec<StatisticsDay>,
-    /// By source and destination: `payment`, `refund`, `expiry`, `adjustment`, or the name of a back
-    /// end.
+    /// By source and destination: `payment`, `refund`, `expiry`, `adjustment`, or the name of a
+    /// back end.
     pub sources: Vec<StatisticsSource>,
     /// By kind of event.
     pub events: Vec<StatisticsEvent>,

@@ -1,7 +1,7 @@
 //! Making a tenant, with the first version of its points rule.
 //!
-//! A payment is credited by a rule of its tenant, so no tenant is without one for an instant. Tenants
-//! know no points; so they are made here, where both are known.
+//! A payment is credited by a rule of its tenant, so no tenant is without one for an instant.
+//! Tenants know no points; so they are made here, where both are known.
 
 use super::{RuleTerms, rule_store};
 use crate::{

@@ -11,8 +11,8 @@ use crate::{
     primitives::{CustomerId, MerchantId},
 };
 
-/// What a command names and this slice does not own, of the command's tenant. It is read once, since
-/// none of it changes later (but whether a customer is blocked, which need not be sure to the
+/// What a command names and this slice does not own, of the command's tenant. It is read once,
+/// since none of it changes later (but whether a customer is blocked, which need not be sure to the
 /// instant).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parties {

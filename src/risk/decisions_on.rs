@@ -18,8 +18,8 @@ pub async fn decisions_on(
     read(db, Some(tenant), cause).await
 }
 
-/// Every decision on what `cause` names, of whichever tenant: for the operators' commands, which are
-/// told a number and nothing else and may see every tenant.
+/// Every decision on what `cause` names, of whichever tenant: for the operators' commands, which
+/// are told a number and nothing else and may see every tenant.
 pub async fn decisions_of_any_tenant(
     db: &Db,
     cause: Id,

@@ -309,8 +309,8 @@ impl WorkingSet {
         self.replace::<R>(key, row).writer = Some(Writer::of());
     }
 
-    /// The row is this for the rest of the batch, which writes it as rows of another kind. For kinds
-    /// that are not [`RecordRows`]: nothing writes what is only shown.
+    /// The row is this for the rest of the batch, which writes it as rows of another kind. For
+    /// kinds that are not [`RecordRows`]: nothing writes what is only shown.
     pub fn show<R: LoadRows>(&mut self, key: R::Key, row: R::Row) {
         self.replace::<R>(key, row);
     }

@@ -14,9 +14,9 @@
 //! - It is read, and the ledger or the database refuses what it says.
 //!
 //! One that comes again, or is played again, is judged anew unless it was taken (*settled*,
-//! *refund*, *duplicate*): what failed may be taken, rejected or ignored then, what was rejected may
-//! be taken. For each reason a person is told once, also by two processes at one time: an outcome
-//! is replaced only while it is the one that was decided on (`store/callbacks.rs`).
+//! *refund*, *duplicate*): what failed may be taken, rejected or ignored then, what was rejected
+//! may be taken. For each reason a person is told once, also by two processes at one time: an
+//! outcome is replaced only while it is the one that was decided on (`store/callbacks.rs`).
 
 mod handle;
 mod replay;

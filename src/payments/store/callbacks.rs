@@ -82,9 +82,9 @@ impl LoadRows for Callbacks {
 
 impl RecordRows for Callbacks {
     /// What became of a callback is decided on what is kept of it, so it is written only if that is
-    /// still so: a callback that was not there is inserted, one that was there must have the outcome
-    /// and the reason that were loaded. Of two processes that are told of one callback the slower
-    /// runs again and sees what the faster did, so that a person is told once.
+    /// still so: a callback that was not there is inserted, one that was there must have the
+    /// outcome and the reason that were loaded. Of two processes that are told of one callback the
+    /// slower runs again and sees what the faster did, so that a person is told once.
     ///
     /// A settlement alone does not look for its callback, which is nearly always new: it decides on
     /// the order, whose version it writes, and is true whatever was thought of the callback before.

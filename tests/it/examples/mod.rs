@@ -1,5 +1,5 @@
-//! What the OpenAPI document says of each operation beside its answers: an example of everything that
-//! must be sent, which does what is said when it is sent, and who may.
+//! What the OpenAPI document says of each operation beside its answers: an example of everything
+//! that must be sent, which does what is said when it is sent, and who may.
 
 mod operation;
 mod sent;

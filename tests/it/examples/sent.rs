@@ -1,9 +1,9 @@
 //! The examples of the OpenAPI document, sent as they stand there.
 //!
 //! Every operation of the served document is tried in a world where it can succeed: a merchant that
-//! takes payments, a customer who has paid, refunds and reviews that wait. Ids, numbers and codes of
-//! the examples are nobody's, so they alone are put in. Whatever is added to the document is tried
-//! too.
+//! takes payments, a customer who has paid, refunds and reviews that wait. Ids, numbers and codes
+//! of the examples are nobody's, so they alone are put in. Whatever is added to the document is
+//! tried too.
 
 use serde_json::Value;
 

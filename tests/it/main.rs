@@ -10,6 +10,12 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+use mimalloc::MiMalloc;
+
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 mod harness;
 
 mod access_token;

@@ -523,8 +523,15 @@ program_status() {
 }
 
 instance_env() {
-    instance_up || fail "nothing is running here" "./dev run"
+    instance_readable || fail "nothing is running here" "./dev run"
     cat "$run_dir/env"
+}
+
+# Can commands be run against the instance? They need its database, and not the service: when that
+# has died, somebody looks at the books. (The person's own database may be another one by now.)
+instance_readable() {
+    instance_up ||
+        { [[ -r $run_dir/env ]] && is_ours db && server_pid "$run_dir/db" >/dev/null; }
 }
 
 # The demo, and any other word as a command of `zhangfang`, against the running instance. Without
@@ -535,7 +542,7 @@ instance_command() {
     [[ -x $programs/zhangfang ]] ||
         fail "nothing is built yet" \
             "./dev run builds and starts everything; ./dev help tells what there is"
-    if instance_up; then
+    if instance_readable; then
         # shellcheck disable=SC1091 # written by write_env
         . "$run_dir/env"
     elif [[ -z ${DATABASE_URL:-} || -n ${ZHANGFANG_DEV_EXPORTS:-} ]]; then

@@ -61,31 +61,31 @@ use self::wechat::FaultLevel;
 const ABOUT: &str = "\
 Let a day happen at a running instance, and prove that nothing was lost.
 
-Customers log in, scan codes and pay; now and then one sends the same request twice at once, tries
-a wrong amount, walks away, closes the order, or pays one that was closed. Some scan what a merchant's screen
-shows. One payment in twenty goes back, whole or in half, by the merchant or by an operator; large ones
-wait for a second operator, who does not always agree. Meanwhile the simulated WeChat loses, repeats,
-delays, reorders and forges callbacks, leaves the outcome of prepays and refunds unknown, and sends refunds to
-cards that do not take them. The demo sees what apps see: it speaks HTTP only, and a request that
-fails is sent again with the same key. So kill the service (or its database) while it runs, start it
+Customers log in, scan codes and pay; now and then one sends the same request twice at once, tries \
+a wrong amount, walks away, closes the order, or pays one that was closed. Some scan what a merchant's screen \
+shows. One payment in twenty goes back, whole or in half, by the merchant or by an operator; large ones \
+wait for a second operator, who does not always agree. Meanwhile the simulated WeChat loses, repeats, \
+delays, reorders and forges callbacks, leaves the outcome of prepays and refunds unknown, and sends refunds to \
+cards that do not take them. The demo sees what apps see: it speaks HTTP only, and a request that \
+fails is sent again with the same key. So kill the service (or its database) while it runs, start it \
 again, and watch the day go on.
 
-Then a few people of their own show what risk and points do: one pays too often, one from another
-network, an owner at their own merchant, one with a coupon; a back end awards points, holds them and
-spends them, and the rest expires. Somebody refunds elsewhere, and a refund that WeChat does
+Then a few people of their own show what risk and points do: one pays too often, one from another \
+network, an owner at their own merchant, one with a coupon; a back end awards points, holds them and \
+spends them, and the rest expires. Somebody refunds elsewhere, and a refund that WeChat does \
 not take is withdrawn.
 
-At the end it puts its own account of the day beside the service's and WeChat's: every order, every
-refund, each merchant's money, each customer's points; asks WeChat's side whether a forgery was accepted;
-plays two callbacks again; and runs verify-ledger. Everything must agree, else it exits with 1.
+At the end it puts its own account of the day beside the service's and WeChat's: every order, every \
+refund, each merchant's money, each customer's points; asks WeChat's side whether a forgery was accepted; \
+plays two callbacks again; and runs verify-ledger. Everything must agree, else it exits with 1. \
 Ctrl-C ends it early and prints what there is.
 
-It takes a good minute, however small it is: some orders are left to expire, and a minute is the
-shortest time to pay. Meanwhile the tenant's payment policy is the demo's: a minute to pay at
+It takes a good minute, however small it is: some orders are left to expire, and a minute is the \
+shortest time to pay. Meanwhile the tenant's payment policy is the demo's: a minute to pay at \
 first, then thirty; refunds above ¥100 need a second person. It is put back at the end.
 
-The tenant `demo` with its merchants is made first, if it is not there (--prepare does only that).
-Pay at the same merchants or change the rule by hand meanwhile, and the accounts differ: that is
+The tenant `demo` with its merchants is made first, if it is not there (--prepare does only that). \
+Pay at the same merchants or change the rule by hand meanwhile, and the accounts differ: that is \
 the demo noticing. One demo at a time, for the same reason.";
 
 const EXAMPLES: &str = "\
@@ -96,8 +96,8 @@ Examples:
   ./dev demo --payments 500 --seed 7         # the same customers, merchants and amounts each time
   ./dev demo --json --no-verify | jq .checks
 
-What it reads of the settings: DATABASE_URL and the JWT secret (to make the tenant and act as its
-admin), the addresses of the service and of WeChat. With --service and --simulator it needs no more
+What it reads of the settings: DATABASE_URL and the JWT secret (to make the tenant and act as its \
+admin), the addresses of the service and of WeChat. With --service and --simulator it needs no more \
 than the first two. It refuses to pay at the real WeChat.";
 
 /// Let a day happen at a running instance, and prove that nothing was lost.

@@ -18,11 +18,11 @@ use wechat_pay_simulator::{BillSettings, ENV_PREFIX, Simulator, SimulatorSetting
 const ABOUT: &str = "\
 Be a WeChat Pay that misbehaves on request, for trying out and testing.
 
-WeChat Pay has no sandbox. This speaks its API v3 in partner and direct mode, from prepay and
-native codes to refunds, profit sharing and bills, and the mini-program's server API, with real keys
-and signatures. It makes the keys in --dir at the first start and writes wechat.env there: merchant
-number, app id, serials and addresses, each name behind --env-prefix. It needs no database and no
-account at WeChat. Any program or SDK can be tested against it: send the same signed requests to
+WeChat Pay has no sandbox. This speaks its API v3 in partner and direct mode, from prepay and \
+native codes to refunds, profit sharing and bills, and the mini-program's server API, with real keys \
+and signatures. It makes the keys in --dir at the first start and writes wechat.env there: merchant \
+number, app id, serials and addresses, each name behind --env-prefix. It needs no database and no \
+account at WeChat. Any program or SDK can be tested against it: send the same signed requests to \
 --listen instead of https://api.mch.weixin.qq.com.
 
   /phone              be a customer of the Zhangfang service, with --service
@@ -31,7 +31,7 @@ account at WeChat. Any program or SDK can be tested against it: send the same si
   /sim/refunds        see refunds, plan and decide how they end
   /sim/stats          counts: forgeries_acknowledged should be 0
 
-README.md and REFERENCE.md in simulator/ tell how to point an SDK at it, and all that it answers and
+README.md and REFERENCE.md in simulator/ tell how to point an SDK at it, and all that it answers and \
 spoils. Keep it on this machine: it asks nobody who they are. All but the keys is gone when it ends.";
 
 const EXAMPLES: &str = "\

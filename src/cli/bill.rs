@@ -22,10 +22,10 @@ use crate::{
 const ABOUT: &str = "\
 Fetch one of WeChat's bills.
 
-WeChat makes a day's bills the next morning; they can be fetched from 10:00 Beijing time on, for
-three months. The file is checked against the hash that WeChat signed, then read line by line:
-what cannot be read is an error that names line and column, and the sums of the last line are
-compared with the lines. Without --out a summary is printed; with it the file is kept as it came. A
+WeChat makes a day's bills the next morning; they can be fetched from 10:00 Beijing time on, for \
+three months. The file is checked against the hash that WeChat signed, then read line by line: \
+what cannot be read is an error that names line and column, and the sums of the last line are \
+compared with the lines. Without --out a summary is printed; with it the file is kept as it came. A \
 file that cannot be read is kept in any case: it may not be had again.";
 
 const EXAMPLES: &str = "\

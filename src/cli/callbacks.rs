@@ -27,9 +27,9 @@ Every callback is kept with what became of it:
   failed         it could not be taken, through no fault of its own
   unverified     its signature did not hold; kept with its headers
 
-Playing one again does what it says, as if it came now. It can do no harm: one that was taken
-changes nothing. It is for what failed, once the cause is gone, and for what was unverified
-because a key was missing: that is verified anew, with the keys of today and the time at which it
+Playing one again does what it says, as if it came now. It can do no harm: one that was taken \
+changes nothing. It is for what failed, once the cause is gone, and for what was unverified \
+because a key was missing: that is verified anew, with the keys of today and the time at which it \
 came. Each is written into the audit log.";
 
 const EXAMPLES: &str = "\
@@ -74,6 +74,7 @@ enum Command {
         #[arg(long)]
         tenant: String,
         /// 32 hex digits, as `list` shows them.
+        #[arg(value_parser = id)]
         id: Id,
         /// Print one JSON object.
         #[arg(long)]
@@ -89,7 +90,7 @@ struct Replay {
     #[arg(long)]
     tenant: String,
     /// Those to play, as `list` shows them.
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_parser = id)]
     ids: Vec<Id>,
     /// Play every one of which this became: `failed` or `unverified`; with --all.
     #[arg(long, value_parser = replayable, requires = "all")]
@@ -100,6 +101,11 @@ struct Replay {
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
+}
+
+fn id(text: &str) -> Result<Id, String> {
+    text.parse()
+        .map_err(|_| "32 hex digits, as `list` shows them".to_owned())
 }
 
 fn outcome(text: &str) -> Result<CallbackOutcome, String> {
@@ -215,6 +221,9 @@ impl Replay {
             Some(outcome) => every(app.db(), tenant, outcome).await?,
             None => self.ids.clone(),
         };
+        if ids.is_empty() && !self.json {
+            super::print("there is none to play");
+        }
         let (mut played, mut unplayed) = (0_u32, 0_u32);
         for id in ids {
             let by = Actor::operator("command-line");

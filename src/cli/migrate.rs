@@ -10,11 +10,11 @@ use crate::{
 const ABOUT: &str = "\
 Bring the tables up to date and give the service's account its rights.
 
-Works as the account of DATABASE_MIGRATION_URL, the owner of the tables. When DATABASE_URL names
-another account, that one is given what the service needs on each table and no more: history
-(transfers, commits, states of orders and refunds, audit, versions of rules and policies) it may
-write once and never change, and hardly anything may it delete. The account must exist: it is found
-in mysql.user, from whatever host it may come, or by logging in as it. What an earlier version gave
+Works as the account of DATABASE_MIGRATION_URL, the owner of the tables. When DATABASE_URL names \
+another account, that one is given what the service needs on each table and no more: history \
+(transfers, commits, states of orders and refunds, audit, versions of rules and policies) it may \
+write once and never change, and hardly anything may it delete. The account must exist: it is found \
+in mysql.user, from whatever host it may come, or by logging in as it. What an earlier version gave \
 beyond that is taken away. Two runs at once wait for each other; running it again changes nothing.";
 
 const EXAMPLES: &str = "\

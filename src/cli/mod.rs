@@ -7,7 +7,12 @@
 //! What is public beside [`Cli`] and [`run`] is for programs that stand beside this one, such as
 //! the demo: they take signals, open the database, verify and end as its commands do.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::{ErrorKind, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -33,11 +38,11 @@ pub mod verify_ledger;
 pub use self::serve::stop_on_signals;
 
 const ABOUT: &str = "\
-账房, the counting house of a tenant's merchants: customers pay with WeChat Pay, merchants see the money
+账房, the counting house of a tenant's merchants: customers pay with WeChat Pay, merchants see the money \
 arrive, customers earn points, and every fen and every point can be proven.
 
-Settings are environment variables (DATABASE_URL, REDIS_URL, ZHANGFANG_HTTP__LISTEN, ..), or a TOML
-file with the same names ([http] listen = ..) that --config or ZHANGFANG_CONFIG names; the
+Settings are environment variables (DATABASE_URL, REDIS_URL, ZHANGFANG_HTTP__LISTEN, ..), or a TOML \
+file with the same names ([http] listen = ..) that --config or ZHANGFANG_CONFIG names; the \
 environment wins. Whatever is wrong with them is told at once, a sentence each.";
 
 const EXAMPLES: &str = "\
@@ -123,10 +128,18 @@ pub async fn open_database(settings: &DatabaseSettings) -> anyhow::Result<Db> {
         .context("the database of DATABASE_URL cannot be used")
 }
 
-/// A command's result.
-#[expect(clippy::print_stdout, reason = "this is the command line")]
+/// A command's result. Whoever reads it may have enough, as `head` has after ten lines: that is no
+/// error, and the rest is for nobody.
+///
+/// # Panics
+/// As `println!` does, when it cannot be written for any other reason.
 pub fn print(text: &str) {
-    println!("{text}");
+    let mut out = std::io::stdout().lock();
+    let written = writeln!(out, "{text}").and_then(|()| out.flush());
+    if let Err(error) = written {
+        let enough = error.kind() == ErrorKind::BrokenPipe;
+        assert!(enough, "the result cannot be written: {error}");
+    }
 }
 
 #[cfg(test)]
@@ -138,6 +151,27 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// A terminal breaks lines by its own width, so a paragraph is one line.
+    #[test]
+    fn paragraphs_of_help_are_left_to_the_terminal() {
+        fn walk(command: &clap::Command, broken: &mut Vec<String>) {
+            let about = command.get_long_about().map(ToString::to_string);
+            let about = about.unwrap_or_default();
+            for (line, next) in about.lines().zip(about.lines().skip(1)) {
+                let is_text = |line: &str| !line.is_empty() && !line.starts_with(' ');
+                if is_text(line) && is_text(next) {
+                    broken.push(format!("{}: {line}", command.get_name()));
+                }
+            }
+            for inner in command.get_subcommands() {
+                walk(inner, broken);
+            }
+        }
+        let mut broken = Vec::new();
+        walk(&Cli::command(), &mut broken);
+        assert!(broken.is_empty(), "{broken:#?}");
     }
 
     #[test]
@@ -166,6 +200,9 @@ mod tests {
         assert!(!understood("zhangfang"));
         assert!(understood(
             "zhangfang payment show 06D8R5MKTS7J0T4V3C9Q2W00 --json"
+        ));
+        assert!(understood(
+            "zhangfang payment show 4200002026112100000000000001"
         ));
         assert!(!understood("zhangfang payment show 12"));
         let id = "019a8b3e5c5f7a0e8b6f1d2c3e4f2a00";

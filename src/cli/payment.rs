@@ -10,23 +10,25 @@ use super::verify_ledger::fit;
 use crate::{
     config::{DatabaseOnly, Source},
     db::Db,
-    payments::{self, PaymentHistoryView},
-    primitives::{Money, OrderNo},
+    payments::{self, OrderOfTenant, PaymentHistoryView, PaymentNumber},
+    primitives::Money,
     sharing, telemetry,
 };
 
 const ABOUT: &str = "\
 Show what happened to a payment.
 
-From the database alone: every state that the payment and its refunds were in, with when, why and
-who; every journal entry with its transfers; callbacks that were wrong; what a person should look
-at. Order numbers are those that merchants and customers see (WeChat's out_trade_no).
+From the database alone: every state that the payment and its refunds were in, with when, why and \
+who; every journal entry with its transfers; callbacks that were wrong; what a person should look \
+at. Order numbers are those that merchants and customers see (WeChat's out_trade_no); a refund's \
+number and WeChat's own (transaction_id) lead to the payment, too.
 
 The account of DATABASE_URL suffices; it only reads. Times are UTC.";
 
 const EXAMPLES: &str = "\
 Examples:
   zhangfang payment show 06D8R5MKTS7J0T4V3C9Q2W00
+  zhangfang payment show 4200002026112100000000000001       # as in a bill of WeChat's
   zhangfang payment show 06D8R5MKTS7J0T4V3C9Q2W00 --json | jq '.timeline[] | select(.what == \"refund\")'";
 
 /// Show what happened to a payment.
@@ -41,24 +43,37 @@ pub(super) struct Payment {
 enum Command {
     /// Tell a payment's whole history.
     Show {
-        /// 24 letters and digits.
-        order_no: OrderNo,
+        /// The order's number or a refund's (24 letters and digits), or WeChat's of the payment.
+        #[arg(value_parser = number)]
+        number: PaymentNumber,
         /// Print one JSON object, the one of `GET /api/v1/admin/payments/{order_no}/history`.
         #[arg(long)]
         json: bool,
     },
 }
 
+/// WeChat's numbers are digits and longer than ours.
+fn number(text: &str) -> Result<PaymentNumber, String> {
+    let is_wechats = (25..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    if is_wechats {
+        return Ok(PaymentNumber::Wechat(text.to_owned()));
+    }
+    let ours = text.parse().map(PaymentNumber::Ours);
+    ours.map_err(|_| {
+        "24 letters and digits, or WeChat's number of a payment (28 digits)".to_owned()
+    })
+}
+
 impl Payment {
     pub(super) async fn run(self, source: &Source) -> anyhow::Result<()> {
         let settings = DatabaseOnly::load(source)?;
         telemetry::start_logs(&settings.log)?;
-        let Command::Show { order_no, json } = self.command;
+        let Command::Show { number, json } = self.command;
         let db = super::open_database(&settings.database).await?;
-        let history = load_history(&db, order_no).await;
+        let history = load_history(&db, &number).await;
         db.close().await;
         let Some(history) = history.context("the payment cannot be read")? else {
-            bail!("there is no payment {order_no}");
+            bail!("there is no payment, and no refund of one, with this number");
         };
         super::print(&if json {
             serde_json::to_string(&history).context("the history cannot be written as JSON")?
@@ -69,11 +84,14 @@ impl Payment {
     }
 }
 
-async fn load_history(db: &Db, order_no: OrderNo) -> anyhow::Result<Option<PaymentHistoryView>> {
-    let Some(tenant) = payments::find_tenant_of_order(db, order_no.id()).await? else {
+async fn load_history(
+    db: &Db,
+    number: &PaymentNumber,
+) -> anyhow::Result<Option<PaymentHistoryView>> {
+    let found = payments::find_order_of_any_tenant(db, number).await?;
+    let Some(OrderOfTenant { tenant, order }) = found else {
         return Ok(None);
     };
-    let order = order_no.id();
     let shared = sharing::sharing_causes(db, tenant, order).await?;
     let history = payments::order_history(db, tenant, order, &shared).await?;
     Ok(history.as_ref().map(PaymentHistoryView::from))

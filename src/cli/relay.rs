@@ -18,9 +18,9 @@ use crate::{
 const ABOUT: &str = "\
 Look at commits that could not be projected, and try them again.
 
-What a payment changes is committed at once. Histories of orders, totals of merchants, days of points,
-messages and the sharing of payments follow a moment later, from the commits. One that cannot be
-followed is parked: the others go on, and what of it is missing stays missing until it is done. It
+What a payment changes is committed at once. Histories of orders, totals of merchants, days of points, \
+messages and the sharing of payments follow a moment later, from the commits. One that cannot be \
+followed is parked: the others go on, and what of it is missing stays missing until it is done. It \
 is tried again by itself, after a minute and then ever more rarely, to an hour.
 
 Trying again does no harm: it is done once, or not at all.";
@@ -121,18 +121,23 @@ fn as_json(commit: &ParkedCommit) -> serde_json::Value {
 }
 
 async fn retry(db: &Db, commits: Vec<(u32, i64)>, all: bool) -> anyhow::Result<()> {
-    let commits = if all {
-        let parked = jobs::list_parked(db).await?;
-        parked
-            .iter()
-            .map(|commit| (commit.committer, commit.seq))
-            .collect()
-    } else {
-        commits
-    };
+    let parked: Vec<(u32, i64)> = jobs::list_parked(db)
+        .await?
+        .iter()
+        .map(|commit| (commit.committer, commit.seq))
+        .collect();
+    if all && parked.is_empty() {
+        super::print("nothing is parked");
+    }
+    let commits = if all { parked.clone() } else { commits };
     let settings = SettingsCache::start(db.clone());
     let mut left = 0_usize;
     for (committer, seq) in commits {
+        if !parked.contains(&(committer, seq)) {
+            left += 1;
+            super::print(&format!("{committer}/{seq}  is not parked"));
+            continue;
+        }
         let done = jobs::retry_parked(db, &settings, CommitterId(committer), seq).await?;
         left += usize::from(!done);
         let word = if done { "projected" } else { "not projected" };

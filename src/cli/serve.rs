@@ -22,8 +22,8 @@ const CLOSING_TIMEOUT: Duration = Duration::from_secs(10);
 const ABOUT: &str = "\
 Run the service until it is told to stop.
 
-SIGTERM and SIGINT stop it gently: nothing more is taken, what was taken is answered (for
-ZHANGFANG_HTTP__SHUTDOWN_TIMEOUT_SECONDS at most), jobs end, the database is closed. A second
+SIGTERM and SIGINT stop it gently: nothing more is taken, what was taken is answered (for \
+ZHANGFANG_HTTP__SHUTDOWN_TIMEOUT_SECONDS at most), jobs end, the database is closed. A second \
 signal ends it at once, which loses nothing that was answered.
 
 Any number of processes run side by side against one database.";

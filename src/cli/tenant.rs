@@ -12,7 +12,7 @@ use crate::{
 const ABOUT: &str = "\
 Make and list tenants.
 
-A tenant owns merchants, customers and rules of its own. Its code stands in the apps'
+A tenant owns merchants, customers and rules of its own. Its code stands in the apps' \
 requests and cannot be changed.";
 
 const EXAMPLES: &str = "\

@@ -14,10 +14,10 @@ use crate::{
 const ABOUT: &str = "\
 Print an operator's token.
 
-It is signed with the configured secret and good for as long as it says: it cannot be revoked,
+It is signed with the configured secret and good for as long as it says: it cannot be revoked, \
 so ask for minutes, not days. Nothing but the token goes to stdout.
 
-Give people names: a refund above the limit needs a second person, and two tokens without a name are
+Give people names: a refund above the limit needs a second person, and two tokens without a name are \
 one person.";
 
 const EXAMPLES: &str = "\

@@ -17,13 +17,13 @@ use crate::{
 const ABOUT: &str = "\
 Recompute the books from the database alone and say whether they are right.
 
-Every transfer, account, lot, order, refund, sharing and commit is read, in one consistent snapshot:
-nothing that is written meanwhile disturbs it, and it disturbs nobody. Each invariant is told with how
-many things were looked at; what breaks it is named by its ids beneath the table. The numbers are for ever, so
+Every transfer, account, lot, order, refund, sharing and commit is read, in one consistent snapshot: \
+nothing that is written meanwhile disturbs it, and it disturbs nobody. Each invariant is told with how \
+many things were looked at; what breaks it is named by its ids beneath the table. The numbers are for ever, so \
 an alarm may rely on them.
 
-The account of DATABASE_URL suffices; it only reads. When the table says that an invariant is
-broken, somebody or something has changed rows behind the service's back, or the service has a
+The account of DATABASE_URL suffices; it only reads. When the table says that an invariant is \
+broken, somebody or something has changed rows behind the service's back, or the service has a \
 fault: keep the output and the database as it is.";
 
 const EXAMPLES: &str = "\

@@ -69,15 +69,43 @@ pub(super) async fn get_order(
     Ok(found.ok_or(PaymentError::OrderNotFound)?.order)
 }
 
-/// The tenant of an order, whichever it is: for the operators' commands, which are told a number
-/// and nothing else and may see every tenant.
-pub async fn find_tenant_of_order(db: &Db, id: OrderId) -> Result<Option<TenantId>, DbError> {
-    Ok(sqlx::query_scalar(
-        "/* payments.find_tenant_of_order */ SELECT tenant_id FROM payment_orders WHERE id = ?",
-    )
-    .bind(id)
-    .fetch_optional(db.pool())
-    .await?)
+/// By what an operator looks for a payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PaymentNumber {
+    /// The order's, or that of one of its refunds: they look alike.
+    Ours(OrderNo),
+    /// WeChat's (`transaction_id`), as it stands in its bills.
+    Wechat(String),
+}
+
+/// An order and whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct OrderOfTenant {
+    #[sqlx(rename = "tenant_id")]
+    pub tenant: TenantId,
+    #[sqlx(rename = "id")]
+    pub order: OrderId,
+}
+
+/// Returns the order that a number leads to, whichever tenant's it is: for the operators' commands,
+/// which are told a number and nothing else and may see every tenant.
+pub async fn find_order_of_any_tenant(
+    db: &Db,
+    number: &PaymentNumber,
+) -> Result<Option<OrderOfTenant>, DbError> {
+    let found = match number {
+        PaymentNumber::Ours(number) => sqlx::query_as(
+            "/* payments.find_order_of_any_tenant */ SELECT tenant_id, id FROM payment_orders WHERE id = ? \
+             UNION ALL SELECT tenant_id, order_id FROM refunds WHERE id = ? LIMIT 1",
+        )
+        .bind(number.id())
+        .bind(number.id()),
+        PaymentNumber::Wechat(number) => sqlx::query_as(
+            "/* payments.find_paid_order_of_any_tenant */ SELECT tenant_id, id FROM payment_orders WHERE wechat_transaction_id = ?",
+        )
+        .bind(number),
+    };
+    Ok(found.fetch_optional(db.pool()).await?)
 }
 
 /// Up to `limit.probe()` orders, newest first, older than `before`.

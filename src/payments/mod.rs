@@ -227,8 +227,8 @@ pub use exception::{
 };
 pub use find::{RefundStep, find_refund, list_refunds, refund_history, refunds_of};
 pub use list::{
-    Alarm, DayTotals, HistoryRow, OrderScope, OrderWithMerchant, find_order, find_tenant_of_order,
-    history, list_alarms, list_orders, merchant_totals,
+    Alarm, DayTotals, HistoryRow, OrderOfTenant, OrderScope, OrderWithMerchant, PaymentNumber,
+    find_order, find_order_of_any_tenant, history, list_alarms, list_orders, merchant_totals,
 };
 pub use note_foreign_refund::{NoteForeignRefund, note_foreign_refund};
 pub use order::{

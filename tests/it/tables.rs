@@ -19,14 +19,10 @@ enum Does {
 }
 
 /// Reads that no rule below lets through, and why they may do without a tenant.
-const OF_ANY_TENANT: [(&str, &str); 8] = [
+const OF_ANY_TENANT: [(&str, &str); 7] = [
     (
         "auth.lock_session",
         "a refresh token is all that is sent; the row says whose it is",
-    ),
-    (
-        "payments.find_tenant_of_order",
-        "the operators' commands are told a number and may see every tenant",
     ),
     (
         "payments.known_orders",

@@ -23,15 +23,15 @@ use crate::{
 const ABOUT: &str = "\
 Judge what happened by another file of rules, before it is put in force.
 
-Every decision is stored with the facts that it was made of. They are judged again by FILE, and the
-answer is a table: of what was allowed, how much would have been challenged, held or stopped, and
-the other way round, with counts, amounts and examples (`zhangfang risk explain --decision ..` tells
-one of them); and how often each rule would have fired. Rules in shadow are counted beside the
+Every decision is stored with the facts that it was made of. They are judged again by FILE, and the \
+answer is a table: of what was allowed, how much would have been challenged, held or stopped, and \
+the other way round, with counts, amounts and examples (`zhangfang risk explain --decision ..` tells \
+one of them); and how often each rule would have fired. Rules in shadow are counted beside the \
 others, so a rule can be tried on what was, and then in shadow on what is.
 
-Counters that today's rules do not keep are counted again from the stored decisions, which takes
-reading one window before --from; with --recount all are, whatever they said then. Counters of
-attempts then lack what the books refused, of which nothing is stored. What the rules would have
+Counters that today's rules do not keep are counted again from the stored decisions, which takes \
+reading one window before --from; with --recount all are, whatever they said then. Counters of \
+attempts then lack what the books refused, of which nothing is stored. What the rules would have \
 changed in people's doings is not played.
 
 The account of DATABASE_URL suffices; it only reads.";

@@ -13,15 +13,15 @@ use crate::{
 const ABOUT: &str = "\
 Check a risk rule file before a service reads it.
 
-If the file is right, its rules are shown as they were understood: what looks wrong in the table is
-wrong in the file, though it can be read. What is hardly meant is asked about below the table: rules
-that can never fire, because what they ask for is not known at their stages, is out of the range
+If the file is right, its rules are shown as they were understood: what looks wrong in the table is \
+wrong in the file, though it can be read. What is hardly meant is asked about below the table: rules \
+that can never fire, because what they ask for is not known at their stages, is out of the range \
 that it can have, or contradicts itself. If the file is not right, every mistake is told at once, as
 
   FILE:LINE:COLUMN: rule ID: what is wrong, and what would be right
 
-Nothing is needed but the file: no settings, no database, no running service. How rules are written
-is explained in the comments of risk-rules.yaml, which is also where a new rule can be copied from.
+Nothing is needed but the file: no settings, no database, no running service. How rules are written \
+is explained in the comments of risk-rules.yaml, which is also where a new rule can be copied from. \
 Give a new rule `shadow: true` first: it decides nothing and counts what it would have done.";
 
 const EXAMPLES: &str = "\

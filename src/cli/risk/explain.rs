@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use crate::{
     cli::{print, verify_ledger::fit},
     config::{DatabaseOnly, Source},
-    db::Db,
+    db::{Db, DbError},
     facts::{Facts, masked},
-    primitives::{DecisionId, Id, Money, OrderNo, RefundNo},
+    payments::{self, PaymentNumber},
+    primitives::{DecisionId, Id, Money, OrderId, OrderNo, RefundNo},
     risk::{self, Decision, RuleSet},
     telemetry,
 };
@@ -19,8 +20,8 @@ use crate::{
 const ABOUT: &str = "\
 Tell what risk decided on an order, a refund or one decision, and why.
 
-From the database alone: the facts as they were, what the counters said, and every rule that fired,
-also those in shadow and those that another rule overruled. The rules are those of the file that
+From the database alone: the facts as they were, what the counters said, and every rule that fired, \
+also those in shadow and those that another rule overruled. The rules are those of the file that \
 was in force then, which is stored too. An address is shown without its last part.
 
 The account of DATABASE_URL suffices; it only reads. Times are UTC.";
@@ -30,9 +31,8 @@ Examples:
   zhangfang risk explain --order 06D8R5MKTS7J0T4V3C9Q2W00
   zhangfang risk explain --decision rd_0193.. --json";
 
-/// Tell what risk decided, and why.
+/// What the decisions are about.
 #[derive(Debug, clap::Args)]
-#[command(long_about = ABOUT, after_long_help = EXAMPLES)]
 #[group(required = true, multiple = false)]
 pub(super) struct Explain {
     /// Everything that was decided on this order.
@@ -46,8 +46,9 @@ pub(super) struct Explain {
     decision: Option<DecisionId>,
 }
 
-/// What to tell, and how.
+/// Tell what risk decided, and why.
 #[derive(Debug, clap::Args)]
+#[command(long_about = ABOUT, after_long_help = EXAMPLES)]
 pub(super) struct ExplainArguments {
     #[command(flatten)]
     of: Explain,
@@ -69,8 +70,12 @@ impl ExplainArguments {
         telemetry::start_logs(&settings.log)?;
         let db = super::super::open_database(&settings.database).await?;
         let report = find(&db, &self.of).await;
+        let known = self.of.is_known(&db).await;
         db.close().await;
         let report = report.context("the decisions cannot be read")?;
+        if report.is_empty() && !known.context("the payments cannot be read")? {
+            bail!("there is no payment and no refund with this number");
+        }
         if report.is_empty() {
             bail!("nothing was decided on it; risk may have been off");
         }
@@ -90,6 +95,16 @@ impl Explain {
         let order = self.order.map(|number| number.id().id());
         let refund = self.refund.map(|number| number.id().id());
         order.or(refund).or(self.decision.map(DecisionId::cause))
+    }
+
+    /// False for the number of an order or a refund that does not exist.
+    async fn is_known(&self, db: &Db) -> Result<bool, DbError> {
+        let refund = self.refund.map(|number| OrderId::new(number.id().id()));
+        let Some(number) = self.order.or(refund.map(OrderNo::from)) else {
+            return Ok(true);
+        };
+        let found = payments::find_order_of_any_tenant(db, &PaymentNumber::Ours(number)).await?;
+        Ok(found.is_some())
     }
 
     fn concerns(&self, id: DecisionId) -> bool {

@@ -16,7 +16,7 @@ use std::{cell::OnceCell, net::IpAddr};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::{ActivityKind, Attribute, Counter, Measure, Per};
+use super::{ActivityKind, Attribute, Counter, Measure, Per, rules::Window};
 use crate::{
     facts::{Facts, Stage, Subject},
     primitives::TenantId,
@@ -134,28 +134,28 @@ pub(super) fn is_counted_by(counter: &Counter, facts: &Facts) -> bool {
     }
 }
 
-/// A counter in words: `count of payment.create per customer in 60 s`.
+/// A counter in words: `count of payment.create per customer within 1m`.
 pub fn describe_counter(counter: &Counter) -> String {
     let what = match counter.measure {
-        Measure::Count => "count".to_owned(),
-        Measure::SumFen => "sum of fen".to_owned(),
-        Measure::SumPoints => "sum of points".to_owned(),
-        Measure::Distinct(attribute) => format!("different {}", plural(attribute)),
-        Measure::Seen(attribute) => format!("this {} was met", attribute.name()),
+        Measure::Count => "count of".to_owned(),
+        Measure::SumFen => "sum of fen of".to_owned(),
+        Measure::SumPoints => "sum of points of".to_owned(),
+        Measure::Distinct(attribute) => format!("different {} of", plural(attribute)),
+        Measure::Seen(attribute) => format!("how often this {} was met at", attribute.name()),
     };
     let per = counter.per.in_words();
     let between = counter.between.map(|(least, most)| {
         let (least, most) = (least.get(), most.get());
         format!(" between {least} and {most} fen")
     });
-    let (of, within) = (counter.of.name(), counter.within_seconds);
+    let (of, within) = (counter.of.name(), Window(counter.within_seconds));
     let of = if counter.attempts {
         format!("attempts at {of}")
     } else {
         of.to_owned()
     };
     let between = between.unwrap_or_default();
-    format!("{what} of {of}{between} per {per} in {within} s")
+    format!("{what} {of}{between} per {per} within {within}")
 }
 
 const fn letter(attribute: Attribute) -> char {
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(name(&counter), "60:c2");
         assert_eq!(
             describe_counter(&counter),
-            "count of payment.create per customer in 60 s"
+            "count of payment.create per customer within 1m"
         );
         counter.between = Some((Money::parse(900).unwrap(), Money::parse(999).unwrap()));
         assert_eq!(name(&counter), "60:c2,900-999");

@@ -43,7 +43,7 @@ pub(in crate::http) struct DecisionDetail {
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct MeasuredCounter {
-    #[schema(example = "count of payment.create per customer in 60 s")]
+    #[schema(example = "count of payment.create per customer within 1m")]
     counter: String,
     /// How many, fen or points; of what was met or not, 1 or 0. Absent: it could not be had.
     value: Option<i64>,
@@ -54,7 +54,9 @@ struct FiredRuleItem {
     rule: String,
     action: Action,
     effect: Effect,
-    #[schema(example = "12 in 60 s, more than 10")]
+    #[schema(
+        example = "短时间内频繁付款 (12 payment.create per customer within 1m, more than 10)"
+    )]
     reason: String,
 }
 

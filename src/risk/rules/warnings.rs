@@ -485,17 +485,17 @@ mod tests {
             (
                 "payment.create",
                 "when: counters.logins > 0",
-                "where the count of login per merchant in 3600 s is 0",
+                "where the count of login per merchant within 1h is 0",
             ),
             (
                 "payment.create",
                 "velocity: {measure: sum_points, per: customer, within: 1h, above: 0}",
-                "in 3600 s is 0",
+                "within 1h is 0",
             ),
             (
                 "points.credit",
                 "velocity: {measure: sum_fen, of: points.credit.award, per: customer, within: 1h, above: 0}",
-                "in 3600 s is 0",
+                "within 1h is 0",
             ),
             // Against each other.
             (

@@ -142,7 +142,7 @@ async fn decisions_are_found_by_their_subject_and_shown_with_their_reasons() {
     assert!(detail["fired"][0]["reason"].as_str().unwrap().contains('3'));
     assert_eq!(detail["measured"][0]["value"], 3);
     let counter = detail["measured"][0]["counter"].as_str().unwrap();
-    assert_eq!(counter, "count of payment.create per customer in 3600 s");
+    assert_eq!(counter, "count of payment.create per customer within 1h");
     assert!(!detail.to_string().contains("203.0.113.77"));
     for missing in [
         foreign.as_str(),

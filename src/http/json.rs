@@ -245,10 +245,30 @@ impl std::error::Error for Unexpected {}
 impl de::Error for Unexpected {
     fn custom<T: fmt::Display>(said: T) -> Self {
         Self {
-            said: said.to_string(),
+            said: without_types(&said.to_string()),
             path: Vec::new(),
         }
     }
+
+    /// Names the member that is not there, and not the object in which it is missing.
+    fn missing_field(name: &'static str) -> Self {
+        let missing: Self = de::Error::custom("a value: it is required");
+        missing.within(name)
+    }
+}
+
+/// serde's sentence, with the program's types in words: `…, expected i64` says nothing to a caller.
+fn without_types(said: &str) -> String {
+    let Some((before, kind)) = said.rsplit_once(", expected ") else {
+        return said.to_owned();
+    };
+    let words = match kind {
+        "i8" | "i16" | "i32" | "i64" => "a whole number",
+        "u8" | "u16" | "u32" | "u64" => "a whole number, 0 or more",
+        "a string" => "text",
+        _ => return said.to_owned(),
+    };
+    format!("{before}, expected {words}")
 }
 
 impl Strict {
@@ -501,7 +521,8 @@ mod tests {
             (r#"{"code":"a","unknown":null}"#, "unknown"),
             (r#"{"code":"a","code":"b"}"#, "code"),
             (r#"{"code":"a","unknown":1}"#, "unknown"),
-            (r#"{"amount_fen":1}"#, "body"),
+            (r#"{"amount_fen":1}"#, "code"),
+            (r#"{"code":"a","parts":[{}]}"#, "parts.0.share"),
             (r#"{"code":"a","amount_fen":1.0}"#, "amount_fen"),
             (
                 r#"{"code":"a","amount_fen":99999999999999999999}"#,
@@ -512,6 +533,28 @@ mod tests {
             (r#"{"code":"a"} x"#, "syntax"),
         ] {
             assert_eq!(place(text), Err(at.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_expected_is_said_without_the_names_of_types() {
+        for (text, words) in [
+            (
+                r#"{"code":"a","amount_fen":12.5}"#,
+                "invalid type: floating point `12.5`, expected a whole number",
+            ),
+            (
+                r#"{"code":"a","parts":[{"share":-1}]}"#,
+                "invalid value: integer `-1`, expected a whole number, 0 or more",
+            ),
+            (r#"{"code":5}"#, "invalid type: integer `5`, expected text"),
+            (r#"{"amount_fen":1}"#, "a value: it is required"),
+        ] {
+            let refused = read::<Sample>(text.as_bytes());
+            assert!(
+                matches!(&refused, Err(Refusal::Shape { expected, .. }) if expected == words),
+                "{text}: {refused:?}"
+            );
         }
     }
 

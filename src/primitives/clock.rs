@@ -22,6 +22,9 @@ const FIRST: Timestamp = Timestamp(-62_135_596_800_000_000);
 const LAST: Timestamp = Timestamp(253_402_300_799_999_999);
 
 impl Timestamp {
+    /// What a text has to be to be one, as callers are told.
+    pub const EXPECTED: &str = "a time such as 2026-11-21T08:00:00+08:00";
+
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
@@ -113,8 +116,7 @@ impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         if from.is_human_readable() {
             let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
-            Self::parse_rfc3339(&text)
-                .ok_or_else(|| serde::de::Error::custom("not an RFC 3339 time"))
+            Self::parse_rfc3339(&text).ok_or_else(|| serde::de::Error::custom(Self::EXPECTED))
         } else {
             i64::deserialize(from).map(Self)
         }

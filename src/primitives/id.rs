@@ -193,7 +193,9 @@ macro_rules! typed_id {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
                 if from.is_human_readable() {
                     let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
-                    text.parse().map_err(de::Error::custom)
+                    text.parse().map_err(|_| {
+                        de::Error::custom(concat!($prefix, "_ and 32 hex digits"))
+                    })
                 } else {
                     Id::deserialize(from).map(Self)
                 }
@@ -497,7 +499,8 @@ macro_rules! typed_number {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
                 let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
-                text.parse().map_err(de::Error::custom)
+                text.parse()
+                    .map_err(|_| de::Error::custom("24 letters and digits"))
             }
         }
     };

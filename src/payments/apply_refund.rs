@@ -398,11 +398,7 @@ impl ApplyRefund {
             }
         }
         let state = refund.state.kind().name();
-        let detail = format!(
-            "{} is {state} and WeChat says {:?}",
-            refund.no(),
-            said.status
-        );
+        let detail = format!("{} is {state} and WeChat says {}", refund.no(), said.status);
         let (kind, about) = (
             ExceptionKind::RefundContradiction,
             (Some(order), Some(refund)),

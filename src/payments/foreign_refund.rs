@@ -194,7 +194,7 @@ impl ApplyRefund {
             None => (
                 ExceptionKind::ForeignRefund,
                 format!(
-                    "{} fen of {} under {}, which is not ours: {:?}",
+                    "{} fen of {} under {}, which is not ours: {}",
                     said.amount.get(),
                     order.amount.get(),
                     said.out_refund_no,
@@ -204,7 +204,7 @@ impl ApplyRefund {
             Some(own) => (
                 ExceptionKind::RefundContradiction,
                 format!(
-                    "{} is {} and WeChat says {:?}: booked as another refund",
+                    "{} is {} and WeChat says {}: booked as another refund",
                     own.no(),
                     own.state.kind().name(),
                     said.status

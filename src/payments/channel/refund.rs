@@ -1,6 +1,6 @@
 //! Refunds in the channel's words, turned into ours.
 
-use crate::primitives::{Money, OrderId, OrderNo, RefundNo, Secret, Timestamp};
+use crate::primitives::{Money, OrderId, OrderNo, RefundNo, Secret, Timestamp, coded};
 
 /// A refund of one order, whole or in part. The same call with the same number refunds once.
 #[derive(Debug, Clone)]
@@ -17,15 +17,17 @@ pub struct RefundCall {
     pub notify_path: String,
 }
 
-/// Where the channel says a refund stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefundStatus {
-    Processing,
-    Success,
-    /// It will not happen; the money stays with the merchant.
-    Closed,
-    /// The customer's bank does not take it: a person must say where the money shall go.
-    Abnormal,
+coded! {
+    /// Where the channel says a refund stands.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum RefundStatus: Display {
+        Processing => "processing",
+        Success => "success",
+        /// It will not happen; the money stays with the merchant.
+        Closed => "closed",
+        /// The customer's bank does not take it: a person must say where the money shall go.
+        Abnormal => "abnormal",
+    }
 }
 
 /// A refund as the channel knows it: the answer to a call or a query, proven.

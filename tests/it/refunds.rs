@@ -186,6 +186,19 @@ async fn a_rejected_refund_gives_back_what_it_held() {
     let history = &merchant.owner.get(&path).await.expect(200)["history"];
     assert_eq!(history[1]["state"], "rejected");
     assert_eq!(history[1]["why"], "商品已使用");
+    // Being asked for a refund the order did not leave its state: the merchant sees each state once.
+    let states = eventually("its being asked about is projected", || async {
+        let timeline = format!("{order}/history");
+        let timeline = merchant.owner.get(&timeline).await.expect(200);
+        let steps = timeline["timeline"].as_array().unwrap().iter();
+        let of_order = steps.filter(|step| step["what"] == "payment").count();
+        let shown = merchant.owner.get(&order).await.expect(200)["history"].clone();
+        (of_order > 3).then_some(shown)
+    })
+    .await;
+    let states = states.as_array().unwrap().iter();
+    let states: Vec<String> = states.map(|item| text(item, "state")).collect();
+    assert_eq!(states, ["created", "prepaid", "paid"]);
 
     // Nothing was booked, and the customer never hears of it.
     assert_eq!(app.count("SELECT COUNT(*) FROM transfers").await, 2);

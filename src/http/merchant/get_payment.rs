@@ -19,7 +19,7 @@ use crate::{
 pub(in crate::http) struct MerchantPaymentWithHistory {
     #[serde(flatten)]
     payment: MerchantPayment,
-    /// The states that it was in, in order. May be a moment behind `state`.
+    /// The states that it was in, in order, each with its beginning. May be a moment behind `state`.
     history: Vec<HistoryItem>,
 }
 
@@ -57,7 +57,9 @@ pub(in crate::http) async fn get_payment(
 ) -> Result<Json<MerchantPaymentWithHistory>, Problem> {
     let staff = auth.may(Permission::ReadMerchantPayments)?;
     let view = own_order(&app, staff, order_no).await?;
-    let history = payments::history(app.db(), view.order.tenant, view.order.id).await?;
+    let mut history = payments::history(app.db(), view.order.tenant, view.order.id).await?;
+    // What changed within a state, such as a refund that was asked for, is in the timeline.
+    history.dedup_by_key(|row| row.state);
     let history = history.into_iter().map(HistoryItem::from).collect();
     Ok(Json(MerchantPaymentWithHistory {
         payment: view.into(),

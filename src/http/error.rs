@@ -222,13 +222,17 @@ impl From<InvalidField> for Problem {
 }
 
 impl From<InvalidTransition> for Problem {
-    fn from(_: InvalidTransition) -> Self {
-        Self::new(
-            StatusCode::CONFLICT,
-            "merchant_state_conflict",
-            "The merchant's state does not allow it",
-            "商户当前状态不允许此操作",
-        )
+    fn from(refused: InvalidTransition) -> Self {
+        let InvalidTransition { from, only, .. } = refused;
+        Self {
+            field: Self::field("state", format!("{only}; it is {from}")).field,
+            ..Self::new(
+                StatusCode::CONFLICT,
+                "merchant_state_conflict",
+                "The merchant's state does not allow it",
+                "商户当前状态不允许此操作",
+            )
+        }
     }
 }
 

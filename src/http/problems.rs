@@ -57,7 +57,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("merchant_not_approved", "The merchant is not approved, or suspended.", "商户未通过审核或已停用。"),
     ("merchant_not_found", "This tenant has no such merchant.", "本平台没有该商户。"),
     ("merchant_not_of_points_transaction", "The merchant is not one of the tenant's, or not the one of the order.", "商户不属于本平台，或与订单的商户不符。"),
-    ("merchant_state_conflict", "In the state that the merchant is in this is not possible; look at the merchant first.", "商户当前状态不允许此操作，请先查看商户状态。"),
+    ("merchant_state_conflict", "In the state that the merchant is in this is not possible; field.expected says in which it would be, and in which it is.", "商户当前状态不允许此操作；所需状态与当前状态见 field.expected。"),
     ("merchant_suspended", "The merchant is suspended: operators refund what was paid to it, its own people do not.", "商户已停用：退款由平台人员处理，商户人员不能发起或批准。"),
     ("method_not_allowed", "The path exists, but not with this method; the header Allow says with which.", "该路径不支持此方法，见 Allow 响应头。"),
     ("mini_program_code_refused", "WeChat refused to draw the mini-program code, usually since the page is not released.", "微信拒绝生成小程序码，通常因为页面尚未发布。"),

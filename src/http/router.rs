@@ -81,6 +81,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(merchant::points_rule::points_rule))        // points-rule
         // /api/v1/admin/..
         .routes(routes!(admin::list_merchants::list_merchants))     // merchants
+        .routes(routes!(admin::get_merchant::get_merchant))         // merchants/{id}
         .routes(routes!(admin::decide_merchant::approve))           // merchants/{id}/approve
         .routes(routes!(admin::decide_merchant::reject))            // merchants/{id}/reject
         .routes(routes!(admin::decide_merchant::suspend))           // merchants/{id}/suspend
@@ -177,7 +178,7 @@ mod tests {
             .values()
             .flat_map(|path| path.as_object().unwrap().values())
             .collect();
-        assert_eq!(operations.len(), 119);
+        assert_eq!(operations.len(), 120);
         let names: BTreeSet<_> = operations
             .iter()
             .map(|operation| operation["operationId"].as_str().unwrap())

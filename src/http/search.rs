@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::problem::Problem;
 use crate::{
     payments::{self, RefundError, Search},
-    primitives::{Money, Timestamp},
+    primitives::{Money, OrderNo, Timestamp},
 };
 
 /// Days between the ends of a search by amount: amounts have no order in the books, so what is
@@ -39,6 +39,9 @@ pub(super) struct SearchParams {
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct RefundSearchParams {
+    /// Only the refunds of this order.
+    #[param(value_type = Option<String>)]
+    order_no: Option<OrderNo>,
     /// Only the refund that WeChat knows under this number (`refund_id`).
     #[param(
         example = "50300002026112100000000000001",
@@ -79,6 +82,7 @@ impl SearchParams {
             wechat_transaction_id: number("wechat_transaction_id", self.wechat_transaction_id)?,
             wechat_refund_id: None,
             out_refund_no: None,
+            order: None,
             amount,
             from,
             to,
@@ -91,6 +95,7 @@ impl RefundSearchParams {
         Ok(Search {
             wechat_refund_id: number("wechat_refund_id", self.wechat_refund_id)?,
             out_refund_no: asker_number(self.out_refund_no)?,
+            order: self.order_no.map(OrderNo::id),
             ..rest.search(now)?
         })
     }

@@ -2,7 +2,7 @@
 
 use super::{
     CodeCursor, CollectionCode, CollectionCodeRow, Merchant, MerchantError, MerchantStateKind,
-    store,
+    SubMchid, store,
 };
 use crate::{
     db::{Db, DbError},
@@ -33,15 +33,23 @@ pub async fn get_merchant(
         .ok_or(MerchantError::NotFound)
 }
 
-/// Up to `limit.probe()` merchants, newest first, in any state or in one.
+/// Which merchants are listed. All of it must fit; what is absent fits everything.
+#[derive(Debug, Clone, Default)]
+pub struct MerchantFilter {
+    pub state: Option<MerchantStateKind>,
+    /// WeChat's number of the merchant, as it stands in WeChat's bills.
+    pub sub_mchid: Option<SubMchid>,
+}
+
+/// Up to `limit.probe()` merchants, newest first, older than `before`.
 pub async fn list_merchants(
     db: &Db,
     tenant: TenantId,
-    state: Option<MerchantStateKind>,
+    filter: &MerchantFilter,
     before: Option<MerchantId>,
     limit: PageLimit,
 ) -> Result<Vec<Merchant>, DbError> {
-    store::list_merchants(db, tenant, state, before, limit).await
+    store::list_merchants(db, tenant, filter, before, limit).await
 }
 
 /// A merchant's own code; another merchant's does not exist for it.

@@ -43,6 +43,8 @@ pub struct InvalidTransition {
     pub from: &'static str,
     /// As a verb: `be approved`.
     pub event: &'static str,
+    /// The state in which it would be allowed.
+    pub only: &'static str,
 }
 
 impl MerchantState {
@@ -70,7 +72,7 @@ impl MerchantState {
             Self::Pending => Ok(Applied::Now(Self::Approved { sub_mchid: number })),
             Self::Approved { ref sub_mchid } if *sub_mchid == number => Ok(Applied::Before(self)),
             Self::Approved { .. } | Self::Rejected { .. } | Self::Suspended { .. } => {
-                Err(self.refuse("be approved"))
+                Err(self.refuse("be approved", MerchantStateKind::Pending))
             }
         }
     }
@@ -79,7 +81,9 @@ impl MerchantState {
         match self {
             Self::Pending => Ok(Applied::Now(Self::Rejected { reason })),
             Self::Rejected { .. } => Ok(Applied::Before(self)),
-            Self::Approved { .. } | Self::Suspended { .. } => Err(self.refuse("be rejected")),
+            Self::Approved { .. } | Self::Suspended { .. } => {
+                Err(self.refuse("be rejected", MerchantStateKind::Pending))
+            }
         }
     }
 
@@ -87,14 +91,17 @@ impl MerchantState {
         match self {
             Self::Approved { sub_mchid } => Ok(Applied::Now(Self::Suspended { sub_mchid, reason })),
             Self::Suspended { .. } => Ok(Applied::Before(self)),
-            Self::Pending | Self::Rejected { .. } => Err(self.refuse("be suspended")),
+            Self::Pending | Self::Rejected { .. } => {
+                Err(self.refuse("be suspended", MerchantStateKind::Approved))
+            }
         }
     }
 
-    const fn refuse(&self, event: &'static str) -> InvalidTransition {
+    const fn refuse(&self, event: &'static str, only: MerchantStateKind) -> InvalidTransition {
         InvalidTransition {
             from: self.kind().name(),
             event,
+            only: only.name(),
         }
     }
 }

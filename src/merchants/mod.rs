@@ -77,7 +77,9 @@ pub use decide::{Decide, Decision};
 pub use disable_code::{DisableCode, disable_code};
 pub use error::MerchantError;
 pub use field::{InvalidField, SubMchid};
-pub use find::{find_merchant, get_code, get_merchant, is_open, list_codes, list_merchants};
+pub use find::{
+    MerchantFilter, find_merchant, get_code, get_merchant, is_open, list_codes, list_merchants,
+};
 pub use merchant::{Applied, InvalidTransition, Merchant, MerchantState, MerchantStateKind};
 pub use merchant_cache::{CodeOwner, MerchantCache};
 pub use mini_program_code::{

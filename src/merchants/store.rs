@@ -4,11 +4,11 @@ use sqlx::{FromRow, MySqlConnection, Row as _, mysql::MySqlRow};
 
 use super::{
     CodeCursor, CodeState, CodeStateKind, CollectionCode, CollectionCodeRow, Counter, Merchant,
-    MerchantState, MerchantStateKind, Staff, SubMchid,
+    MerchantFilter, MerchantState, MerchantStateKind, Staff, SubMchid,
 };
 use crate::{
     auth::StaffRole,
-    db::{Db, DbError, Tx},
+    db::{Db, DbError, Sql, Tx},
     primitives::{MerchantId, Money, PageLimit, Secret, StaffId, TenantId, Timestamp},
 };
 
@@ -207,28 +207,31 @@ async fn merchant_by_id(
 pub(super) async fn list_merchants(
     db: &Db,
     tenant: TenantId,
-    state: Option<MerchantStateKind>,
+    filter: &MerchantFilter,
     before: Option<MerchantId>,
     limit: PageLimit,
 ) -> Result<Vec<Merchant>, DbError> {
-    // Two texts instead of `? IS NULL OR state = ?`, which no index serves.
-    const ANY: &str = "/* merchants.list_merchants */ SELECT id, tenant_id, name, contact_name, contact_phone, \
-         business_license, address, sub_mchid, state, state_reason, created_at, updated_at \
-         FROM merchants WHERE tenant_id = ? AND id < ? ORDER BY id DESC LIMIT ?";
-    const ONE: &str = "/* merchants.list_merchants_in_state */ SELECT id, tenant_id, name, contact_name, contact_phone, \
-         business_license, address, sub_mchid, state, state_reason, created_at, updated_at \
-         FROM merchants WHERE tenant_id = ? AND state = ? AND id < ? ORDER BY id DESC LIMIT ?";
     // Above every id: the first page.
     let before = before.map_or([0xff; 16], |id| *id.bytes());
-    let query = match state {
-        None => sqlx::query_as(ANY).bind(tenant),
-        Some(state) => sqlx::query_as(ONE).bind(tenant).bind(state.name()),
-    };
-    Ok(query
-        .bind(before.to_vec())
-        .bind(limit.probe())
+    let mut sql = Sql::new(
+        "SELECT /* merchants.list_merchants */ id, tenant_id, name, contact_name, contact_phone, \
+         business_license, address, sub_mchid, state, state_reason, created_at, updated_at \
+         FROM merchants WHERE tenant_id = ",
+    );
+    sql.int(tenant.0).push(" AND id < ").bytes(&before);
+    if let Some(state) = filter.state {
+        sql.push(" AND state = ").text(state.name());
+    }
+    if let Some(number) = &filter.sub_mchid {
+        sql.push(" AND sub_mchid = ").text(number.as_str());
+    }
+    sql.push(" ORDER BY id DESC LIMIT ").int(limit.probe());
+    let rows = sqlx::raw_sql(sql.into_statement())
         .fetch_all(db.pool())
-        .await?)
+        .await?;
+    rows.iter()
+        .map(|row| Merchant::from_row(row).map_err(DbError::from))
+        .collect()
 }
 
 // --- merchant_staff

@@ -4,7 +4,7 @@ use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 
 use crate::{
     audit::{self, Actor, AuditAction, SystemActor},
-    db::{Db, DbError, Tx, Work},
+    db::{Db, DbError, Sql, Tx, Work},
     primitives::{
         ExceptionId, Lane, Length, OrderId, PageLimit, RefundId, TenantId, Text, Timestamp, coded,
     },
@@ -13,7 +13,7 @@ use crate::{
 coded! {
     /// The kinds, each with a stable name.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum ExceptionKind {
+    pub enum ExceptionKind: Serde {
         /// An order was paid after it had been closed.
         LatePayment => "late_payment",
         /// A second WeChat transaction pays an order that is paid.
@@ -80,26 +80,46 @@ impl<'r> FromRow<'r, MySqlRow> for PaymentException {
 const COLUMNS: &str =
     "id, kind, order_id, refund_id, detail, resolution, resolved_by, resolved_at, created_at";
 
-/// Up to `limit.probe()` exceptions, newest first, older than `before`; only the open ones, or all.
+/// Which exceptions are listed. All of it must fit; what is absent fits everything.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ExceptionFilter {
+    /// Only those that nobody has resolved.
+    pub open: bool,
+    pub kind: Option<ExceptionKind>,
+    pub order: Option<OrderId>,
+}
+
+/// Up to `limit.probe()` exceptions, newest first, older than `before`.
 pub async fn list_exceptions(
     db: &Db,
     tenant: TenantId,
-    open_only: bool,
+    filter: &ExceptionFilter,
     before: Option<ExceptionId>,
     limit: PageLimit,
 ) -> Result<Vec<PaymentException>, DbError> {
-    let statement = format!(
-        "/* payments.list_exceptions */ SELECT {COLUMNS} FROM payment_exceptions \
-         WHERE tenant_id = ? AND id < ? AND (? = 0 OR resolved_at IS NULL) ORDER BY id DESC LIMIT ?"
-    );
     let before = before.map_or([0xff; 16], |id| *id.bytes());
-    Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement))
-        .bind(tenant)
-        .bind(before.as_slice())
-        .bind(u8::from(open_only))
-        .bind(limit.probe())
+    let mut sql = Sql::new("SELECT /* payments.list_exceptions */ ");
+    sql.push(COLUMNS)
+        .push(" FROM payment_exceptions WHERE tenant_id = ")
+        .int(tenant.0)
+        .push(" AND id < ")
+        .bytes(&before);
+    if filter.open {
+        sql.push(" AND resolved_at IS NULL");
+    }
+    if let Some(kind) = filter.kind {
+        sql.push(" AND kind = ").text(kind.name());
+    }
+    if let Some(order) = filter.order {
+        sql.push(" AND order_id = ").bytes(order.bytes());
+    }
+    sql.push(" ORDER BY id DESC LIMIT ").int(limit.probe());
+    let rows = sqlx::raw_sql(sql.into_statement())
         .fetch_all(db.pool())
-        .await?)
+        .await?;
+    rows.iter()
+        .map(|row| PaymentException::from_row(row).map_err(DbError::from))
+        .collect()
 }
 
 /// Raises an exception outside of any operation.

@@ -222,8 +222,8 @@ pub use confirm::{confirm, confirm_for_operator};
 pub use create::{CreatePayment, CreatedPayment, create_payment};
 pub use error::PaymentError;
 pub use exception::{
-    ExceptionError, ExceptionKind, PaymentException, ResolveException, list_exceptions,
-    raise_exception, settle_exception,
+    ExceptionError, ExceptionFilter, ExceptionKind, PaymentException, ResolveException,
+    list_exceptions, raise_exception, settle_exception,
 };
 pub use find::{RefundStep, find_refund, list_refunds, refund_history, refunds_of};
 pub use list::{

@@ -3,7 +3,7 @@
 use super::store::ForeignRefunds;
 use crate::{
     db::Sql,
-    primitives::{Id, Money, RefundNo, TenantId, Timestamp},
+    primitives::{Id, Money, OrderId, RefundNo, TenantId, Timestamp},
 };
 
 /// What is looked for. All of it must fit; what is absent fits everything.
@@ -15,6 +15,8 @@ pub struct Search {
     pub wechat_refund_id: Option<String>,
     /// Under which whoever asked for the refund knows it at WeChat: here, or elsewhere.
     pub out_refund_no: Option<String>,
+    /// Of refunds: whose order.
+    pub order: Option<OrderId>,
     /// Of the payment, or of the refund.
     pub amount: Option<Money>,
     /// Made at this instant or later.
@@ -68,6 +70,9 @@ impl Search {
                 sql.push(" OR r.id = ").bytes(own.id().bytes());
             }
             sql.push(")");
+        }
+        if let Some(order) = self.order {
+            sql.push(" AND r.order_id = ").bytes(order.bytes());
         }
         if let Some(number) = &self.wechat_refund_id {
             sql.push(" AND r.wechat_refund_id = ").text(number);

@@ -52,6 +52,32 @@ async fn a_number_is_one_merchants_under_one_account() {
         .await
         .expect(200);
     assert_eq!(answer["sub_mchid"], "1900000181");
+    // What stands in a bill leads to the merchant, and its id to all that is known of it.
+    let list = "/api/v1/admin/merchants?sub_mchid=1900000180";
+    let found = app.admin().get(list).await.expect(200);
+    assert_eq!(found["items"].as_array().unwrap().len(), 1);
+    let path = format!("/api/v1/admin/merchants/{first}");
+    let merchant = app.admin().get(&path).await.expect(200);
+    assert_eq!(merchant, found["items"][0]);
+    assert_eq!(merchant["sub_mchid"], "1900000180");
+    let none = "/api/v1/admin/merchants?sub_mchid=1900000182";
+    let none = app.admin().get(none).await.expect(200);
+    assert_eq!(none["items"], json!([]));
+    let wrong = app.admin().get("/api/v1/admin/merchants?sub_mchid=x").await;
+    wrong.refused(422, "field_invalid");
+    // Nobody but operators may, and what is not this tenant's does not exist.
+    let stranger = app.customer("third").await.get(&path).await;
+    stranger.refused(403, "forbidden");
+    let absent = format!("/api/v1/admin/merchants/me_{}", "0".repeat(32));
+    let absent = app.admin().get(&absent).await;
+    absent.refused(404, "merchant_not_found");
+    // A merchant is approved once; the refusal says how it stands.
+    let path = format!("/api/v1/admin/merchants/{first}/reject");
+    let reason = json!({ "reason": "资料不全" });
+    let refused = app.admin().keyed("late").post(&path, &reason).await;
+    refused.refused(409, "merchant_state_conflict");
+    let expected = "pending; it is approved";
+    assert_eq!(refused.expect(409)["field"]["expected"], expected);
     // A suspended merchant keeps its number.
     let path = format!("/api/v1/admin/merchants/{first}/suspend");
     let reason = json!({ "reason": "整顿" });

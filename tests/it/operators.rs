@@ -8,7 +8,7 @@ use wechat_pay_simulator::{CallFault, Endpoint, Payment, SignedCallback};
 use zhangfang::{
     auth::OperatorRole,
     payments::{RefundStatus, RefusalKind},
-    primitives::OrderNo,
+    primitives::{Lane, OrderId, OrderNo},
 };
 
 use crate::{
@@ -139,6 +139,27 @@ async fn an_exception_is_open_until_somebody_says_what_was_done() {
     let (page, _) = list(&format!("?open=true&limit=1&cursor={}", cursor.unwrap())).await;
     assert_eq!(page, open[1..]);
 
+    // By kind, and by order.
+    assert_eq!(list("?kind=paid_twice").await.0, open[1..]);
+    assert!(list("?kind=late_payment").await.0.is_empty());
+    let order = OrderId::new(app.db().new_id(Lane(3)));
+    let raised = "UPDATE payment_exceptions SET order_id = ? WHERE id = x'02'";
+    sqlx::query(raised)
+        .bind(order)
+        .execute(&mut sql)
+        .await
+        .unwrap();
+    let of = |order: OrderId| format!("?open=true&order_no={}", OrderNo::from(order));
+    assert_eq!(list(&of(order)).await.0, open[..1]);
+    let another = OrderId::new(app.db().new_id(Lane(3)));
+    assert!(list(&of(another)).await.0.is_empty());
+    for (wrong, field) in [("kind=paid", "kind"), ("order_no=17", "order_no")] {
+        let path = format!("/api/v1/admin/exceptions?{wrong}");
+        let answer = admin.get(&path).await;
+        answer.refused(400, "query_invalid");
+        assert_eq!(answer.expect(400)["field"]["name"], field, "{wrong}");
+    }
+
     let path = format!("/api/v1/admin/exceptions/{}/resolve", open[0]);
     let said = json!({ "resolution": "已与商户核对" });
     let blank = json!({ "resolution": "  " });
@@ -157,6 +178,10 @@ async fn an_exception_is_open_until_somebody_says_what_was_done() {
     twice.refused(409, "exception_already_resolved");
     assert_eq!(list("?open=true").await.0, open[1..]);
     assert_eq!(list("").await.0.len(), 2);
+    sqlx::raw_sql("UPDATE payment_exceptions SET order_id = NULL WHERE id = x'02'")
+        .execute(&mut sql)
+        .await
+        .unwrap();
     let another = format!("/api/v1/admin/exceptions/ex_03{}/resolve", "0".repeat(30));
     let another = admin.keyed("e3").post(&another, &said).await;
     another.refused(404, "exception_not_found");

@@ -129,6 +129,7 @@ async fn payments_and_refunds_are_found_by_number_time_and_amount() {
     let own = "/api/v1/merchant/refunds";
     for query in [
         format!("wechat_refund_id={number}"),
+        format!("order_no={}", orders[1]),
         by_number.clone(),
         format!("amount_fen=500&{since}"),
         format!("created_from={to}&created_to={until}"),

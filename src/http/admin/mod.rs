@@ -21,6 +21,7 @@ pub(super) mod expiring_points;
 pub(super) mod expiry_runs;
 pub(super) mod foreign_refund;
 pub(super) mod get_callback;
+pub(super) mod get_merchant;
 pub(super) mod get_payment;
 pub(super) mod get_review;
 pub(super) mod list_callbacks;

@@ -224,7 +224,8 @@ impl World {
             "admin_remove_sharing_receiver" => {
                 ids.insert("id", self.receiver("1900000102").await);
             }
-            "admin_get_merchant_points_rule"
+            "admin_get_merchant"
+            | "admin_get_merchant_points_rule"
             | "admin_set_merchant_points_rule"
             | "admin_list_sharing_receivers"
             | "admin_add_sharing_receiver"

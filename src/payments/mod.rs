@@ -248,8 +248,8 @@ pub use recent_orders::RecentOrders;
 pub use redirect_refund::{Redirect, RedirectOutcome, find_redirect, redirect_refund};
 pub(crate) use refund::pause_seconds;
 pub use refund::{
-    Attempts, InvalidRefundTransition, Progress, Refund, RefundOrigin, RefundState,
-    RefundStateKind, WithdrawalRequest,
+    Attempts, InvalidRefundTransition, Progress, Refund, RefundOrigin, RefundOriginKind,
+    RefundState, RefundStateKind, WithdrawalRequest,
 };
 pub use refund_error::RefundError;
 pub use refund_update::RefundUpdateOutcome;

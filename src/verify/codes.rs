@@ -5,7 +5,10 @@
 
 use crate::{
     db::Sql,
-    payments::{CallbackOutcome, OrderSharing, OrderStateKind, PointsReview, RefundStateKind},
+    payments::{
+        CallbackOutcome, OrderSharing, OrderStateKind, PointsReview, RefundOriginKind,
+        RefundStateKind,
+    },
     points::{PointsTransactionKind, PointsTransactionState},
     risk::{ReviewKind, ReviewStateKind},
     sharing::{PartState, ReturnState, ShareStateKind},
@@ -48,6 +51,9 @@ fn code(name: &str) -> Option<u8> {
         "order_review" => find(&[("open", PointsReview::Open.code())]),
         "order_sharing" => find(&[("wanted", OrderSharing::Wanted.code())]),
         "refund" => find(&RefundStateKind::ALL.map(|kind| (kind.name(), kind.code()))),
+        "refund_origin" => {
+            find(&RefundOriginKind::ALL.map(|origin| (origin.name(), origin.code())))
+        }
         "share" => find(&ShareStateKind::ALL.map(|kind| (kind.name(), kind.code()))),
         "part" => find(&PartState::ALL.map(|state| (state.name(), state.code()))),
         "return" => find(&ReturnState::ALL.map(|state| (state.name(), state.code()))),

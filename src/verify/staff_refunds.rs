@@ -4,6 +4,9 @@
 //! counted whatever came of it, so the refunds of that day come to no more than what the row says,
 //! and nobody gave anything back alone on a later day, or without a row. (To no more, and not to
 //! exactly as much: after a clock was set back an earlier day is counted with the later one.)
+//!
+//! What WeChat made after all of a refund that had ended here has a second row in the name of
+//! whoever asked for the first. It was asked for once, and is counted once.
 
 use sqlx::{FromRow, MySqlConnection};
 
@@ -26,7 +29,7 @@ pub(super) async fn check(conn: &mut MySqlConnection, report: &mut Report) -> Re
         "/* verify.staff_refunds */ SELECT alone.who, alone.day, alone.fen, counted.day AS counted_on, counted.alone_fen AS counted_fen FROM ( \
            SELECT requested_by AS who, CAST(SUM(amount_fen) AS SIGNED) AS fen, \
              DATE(TIMESTAMP('1970-01-01 08:00:00') + INTERVAL (CONV(HEX(SUBSTR(id, 1, 6)), 16, 10) DIV 1000) SECOND) AS day \
-           FROM refunds WHERE approved_by IS NULL AND state <> $refund.awaiting_approval AND requested_by LIKE 'st\\_%' GROUP BY who, day) alone \
+           FROM refunds WHERE origin = $refund_origin.here AND approved_by IS NULL AND state <> $refund.awaiting_approval AND requested_by LIKE 'st\\_%' GROUP BY who, day) alone \
          LEFT JOIN staff_refunds counted ON counted.staff_id = UNHEX(SUBSTR(alone.who, 4)) \
          WHERE counted.staff_id IS NULL OR alone.day > counted.day OR (alone.day = counted.day AND alone.fen > counted.alone_fen) LIMIT 1000",
     ))

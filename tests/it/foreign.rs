@@ -11,10 +11,11 @@ use zhangfang::{
     payments::{
         self, CallbackError, CloseBy, DecideReview, HandledCallback, NoteForeignRefund,
         NoticeHeaders, Order, OrderStateKind, Payments, PointsReview, PointsShortfall, Refund,
-        RefundError, RefundStateKind, RefundStatus, RefusalKind, ReviewCommand,
+        RefundBy, RefundError, RefundOriginKind, RefundRole, RefundStateKind, RefundStatus,
+        RefusalKind, RequestRefund, ReviewCommand,
     },
     primitives::{
-        Clock as _, MockClock, Money, OrderId, OrderNo, ReviewId, SystemClock, Timestamp,
+        Clock as _, MockClock, Money, OrderId, OrderNo, ReviewId, StaffId, SystemClock, Timestamp,
     },
     verify::Invariant,
 };
@@ -451,6 +452,36 @@ async fn no_more_arrives_than_was_paid_whoever_says_so() {
     setup.app.finish().await;
 }
 
+/// WeChat makes after all what it had closed: a second row in the name of whoever asked, who asked
+/// once and is counted once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_staff_asked_for_once_is_counted_once_though_wechat_makes_it_after_all() {
+    let setup = RefundSetup::open().await;
+    let order = setup.paid(1_000, "k").await;
+    let db = setup.app.db();
+    let by = RefundBy {
+        actor: Actor::Staff(StaffId::new(db.new_id(db.new_lane()))),
+        role: RefundRole::Owner(setup.order(order).await.merchant),
+    };
+    let request = RequestRefund {
+        by,
+        ..setup.request(order, Some(300), "r")
+    };
+    let refund = payments::request_refund(&setup.payments, request).await;
+    let refund = refund.unwrap();
+    for (status, notice) in [(RefundStatus::Closed, "a"), (RefundStatus::Success, "b")] {
+        let taken = setup.called_back(&refund, status, notice).await;
+        assert_eq!(taken, HandledCallback::Refund);
+    }
+    let refunds = payments::refunds_of(setup.app.db(), refund.tenant, order).await;
+    let origins: Vec<_> = refunds.unwrap().iter().map(|r| r.origin.kind()).collect();
+    assert_eq!(
+        origins,
+        [RefundOriginKind::Here, RefundOriginKind::AfterAll]
+    );
+    setup.app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn theirs_may_be_abnormal_before_it_arrives_or_is_closed() {
     let setup = RefundSetup::open().await;
@@ -489,6 +520,36 @@ async fn theirs_may_be_abnormal_before_it_arrives_or_is_closed() {
     let taken = elsewhere(&setup, order, ("C", 300), RefundStatus::Closed, "n4").await;
     assert_eq!(taken, HandledCallback::Refund);
     assert_eq!(setup.order(order).await.refundable(), Money::constant(800));
+    setup.app.finish().await;
+}
+
+/// WeChat closes a refund of theirs and they make another: of the second we hear first, since the
+/// notice of the first goes to whoever made it.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_of_theirs_may_be_more_than_was_paid_until_one_is_known_to_be_closed() {
+    let setup = RefundSetup::open().await;
+    let order = setup.paid(1_000, "k").await;
+    for (number, status, notice) in [
+        ("A", RefundStatus::Abnormal, "n1"),
+        ("B", RefundStatus::Success, "n2"),
+    ] {
+        let taken = elsewhere(&setup, order, (number, 1_000), status, notice).await;
+        assert_eq!(taken, HandledCallback::Refund);
+    }
+    let report = setup.app.verify().await;
+    assert!(report.is_clean(), "{report}");
+    let known = setup.order(order).await;
+    assert_eq!(known.state.kind(), OrderStateKind::Refunded);
+    setup
+        .channel
+        .refunds_elsewhere(&known, "A", 1_000, RefundStatus::Closed);
+    let refunds = payments::refunds_of(setup.app.db(), setup.app.tenant.id, order).await;
+    let first = &refunds.unwrap()[0];
+    assert_eq!(setup.reconcile(first).await, RefundStateKind::Closed);
+    assert_eq!(
+        setup.order(order).await.refunds.asked,
+        Money::constant(1_000)
+    );
     setup.app.finish().await;
 }
 
@@ -947,6 +1008,9 @@ async fn a_refusal_of_ours_brings_to_light_what_others_refunded() {
         setup.exceptions().await,
         ["refund_refused", "foreign_refund"]
     );
+    // That may take days, and the books are right meanwhile.
+    let report = setup.app.verify().await;
+    assert!(report.is_clean(), "{report}");
     let success = RefundStatus::Success;
     let taken = elsewhere(&setup, order, ("TK-1", 300), success, "n1").await;
     assert_eq!(taken, HandledCallback::Refund);

@@ -532,7 +532,10 @@ impl From<RefundError> for Problem {
                 "The payment is more than a year old: WeChat no longer refunds it",
                 "支付已超过一年，无法原路退款",
             ),
-            RefundError::BadReason => Self::field("reason", "1 to 80 bytes of text in one line"),
+            RefundError::BadReason => Self::field(
+                "reason",
+                "1 to 80 bytes of text in one line, without backticks",
+            ),
             RefundError::PointsSpent { due, available } => Self {
                 field: Self::field(
                     "points",

@@ -6,7 +6,7 @@ use std::{marker::PhantomData, str::FromStr};
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, MatchedPath, Request},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     app::App,
-    auth::{OperatorRole, Permission, Principal, StaffRole},
+    auth::{AuthError, OperatorRole, Permission, Principal, StaffRole},
     idempotency::{Claim, IdempotencyKey},
     primitives::{CustomerId, MerchantId, PageLimit, Secret, StaffId, TenantId, Timestamp},
 };
@@ -224,9 +224,15 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
         "Authorization: Bearer <access token> is required",
         "请先登录",
     );
-    let value = headers
-        .get(header::AUTHORIZATION)
-        .ok_or_else(|| missing.clone())?;
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or_else(|| missing.clone())?;
+    // Whoever is in front may have looked at the other.
+    if values.next().is_some() {
+        return Err(Problem {
+            title: "Authorization is given once",
+            ..AuthError::TokenInvalid.into()
+        });
+    }
     let (scheme, token) = value
         .to_str()
         .ok()
@@ -313,7 +319,10 @@ fn idempotency_key(headers: &HeaderMap) -> Result<IdempotencyKey, Problem> {
     ))?;
     // Which of two it is nobody would know.
     if headers.get_all("idempotency-key").iter().nth(1).is_some() {
-        return Err(crate::idempotency::InvalidKey.into());
+        return Err(Problem {
+            title: "The Idempotency-Key is given once",
+            ..crate::idempotency::InvalidKey.into()
+        });
     }
     let text = value.to_str().map_err(|_| crate::idempotency::InvalidKey)?;
     Ok(IdempotencyKey::parse(text)?)
@@ -328,6 +337,16 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter();
+    if !codings.all(plain) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content_encoding_unsupported",
+            "The body must be sent as it is, without Content-Encoding",
+            "请求格式不正确",
+        ));
+    }
     Bytes::from_request(request, state)
         .await
         .map_err(|rejection| Problem::of_status(rejection.status()))
@@ -429,8 +448,13 @@ fn query_problem(said: &str) -> Problem {
             _ => ("query", said.to_owned()),
         }
     };
+    let is_about_digits = ["digit", "integer", "number too"]
+        .iter()
+        .any(|word| expected.contains(word));
     // The usual mistake with a time: in an address a `+` that stands for itself is a blank.
-    let expected = if expected == Timestamp::EXPECTED {
+    let expected = if is_about_digits {
+        "a whole number in digits, not too large".to_owned()
+    } else if expected == Timestamp::EXPECTED {
         format!("{expected}; in an address `+` is written `%2B`")
     } else {
         expected
@@ -561,7 +585,13 @@ mod tests {
             r#""from": "a time such as 2026-11-21T08:00:00+08:00; in an address `+` is written `%2B`""#
         );
         let sound = "from=2026-11-21T08:00:00%2B08:00";
-        assert!(said(&format!("{sound}&limit=x")).starts_with(r#""limit": "#));
+        for limit in ["", "x", "-1", "1e1", "1.5", "4294967296"] {
+            assert_eq!(
+                said(&format!("{sound}&limit={limit}")),
+                r#""limit": "a whole number in digits, not too large""#,
+                "{limit}"
+            );
+        }
         assert!(said(&format!("{sound}&limit=5")).contains("2026-11-21T00:00:00"));
     }
 
@@ -579,6 +609,10 @@ mod tests {
         assert_eq!(of("Basic a"), Err("token_missing"));
         assert_eq!(of("Bearer"), Err("token_missing"));
         assert_eq!(bearer(&HeaderMap::new()).unwrap_err().code, "token_missing");
+        let mut headers = HeaderMap::new();
+        headers.append(header::AUTHORIZATION, "Bearer a.b.c".parse().unwrap());
+        headers.append(header::AUTHORIZATION, "Bearer a.b.c".parse().unwrap());
+        assert_eq!(bearer(&headers).unwrap_err().code, "token_invalid");
     }
 
     #[test]
@@ -595,5 +629,9 @@ mod tests {
         );
         headers.insert("idempotency-key", "a-b".parse().unwrap());
         assert_eq!(idempotency_key(&headers).unwrap().as_str(), "a-b");
+        headers.append("idempotency-key", "a-b".parse().unwrap());
+        let twice = idempotency_key(&headers).unwrap_err();
+        assert_eq!(twice.code, "idempotency_key_invalid");
+        assert_eq!(twice.title, "The Idempotency-Key is given once");
     }
 }

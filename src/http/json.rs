@@ -245,42 +245,93 @@ impl std::error::Error for Unexpected {}
 impl de::Error for Unexpected {
     fn custom<T: fmt::Display>(said: T) -> Self {
         Self {
-            said: without_types(&said.to_string()),
+            said: said.to_string(),
             path: Vec::new(),
         }
     }
 
-    /// Names the member that is not there, and not the object in which it is missing.
-    fn missing_field(name: &'static str) -> Self {
-        let missing: Self = de::Error::custom("a value: it is required");
-        missing.within(name)
+    // serde's own sentences name types of Rust, and say what was found before what is expected.
+
+    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let found = match found {
+            de::Unexpected::Bool(_) => "a boolean",
+            de::Unexpected::Unsigned(_) | de::Unexpected::Signed(_) => "a whole number",
+            de::Unexpected::Float(_) => {
+                "a number that is too large or has a fraction or an exponent"
+            }
+            de::Unexpected::Str(_) | de::Unexpected::Char(_) => "text",
+            de::Unexpected::Seq => "an array",
+            de::Unexpected::Map => "an object",
+            de::Unexpected::Bytes(_)
+            | de::Unexpected::Unit
+            | de::Unexpected::Option
+            | de::Unexpected::NewtypeStruct
+            | de::Unexpected::Enum
+            | de::Unexpected::UnitVariant
+            | de::Unexpected::NewtypeVariant
+            | de::Unexpected::TupleVariant
+            | de::Unexpected::StructVariant
+            | de::Unexpected::Other(_) => "something else",
+        };
+        Self::custom(format_args!("{}, not {found}", plain(expected)))
+    }
+
+    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let is_whole = matches!(
+            found,
+            de::Unexpected::Unsigned(_) | de::Unexpected::Signed(_)
+        );
+        if is_whole {
+            Self::custom(format_args!(
+                "{} that is not so large or so small",
+                plain(expected)
+            ))
+        } else {
+            Self::custom(plain(expected))
+        }
+    }
+
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        Self::custom(format_args!("one of {}", expected.join(", ")))
+    }
+
+    fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
+        if expected.is_empty() {
+            Self::custom("no members here")
+        } else {
+            Self::custom(format_args!(
+                "no such member here, but {}",
+                expected.join(", ")
+            ))
+        }
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::custom("a value: it is required").within(field)
     }
 }
 
-/// serde's sentence, with the program's types in words: `…, expected i64` says nothing to a caller.
-fn without_types(said: &str) -> String {
-    let Some((before, kind)) = said.rsplit_once(", expected ") else {
-        return said.to_owned();
-    };
-    let words = match kind {
-        "i8" | "i16" | "i32" | "i64" => "a whole number",
-        "u8" | "u16" | "u32" | "u64" => "a whole number, 0 or more",
-        "a string" => "text",
-        _ => return said.to_owned(),
-    };
-    format!("{before}, expected {words}")
+/// What serde's visitors expect, in JSON's words.
+fn plain(expected: &dyn de::Expected) -> String {
+    let said = expected.to_string();
+    match said.as_str() {
+        "i8" | "i16" | "i32" | "i64" | "i128" | "u8" | "u16" | "u32" | "u64" | "u128" => {
+            "a whole number".to_owned()
+        }
+        "a string" => "text".to_owned(),
+        "a sequence" => "an array".to_owned(),
+        "a map" => "an object".to_owned(),
+        _ => said,
+    }
 }
 
 impl Strict {
     fn object<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unexpected> {
         match self.0 {
             Tree::Object(members) => visitor.visit_map(Members::of(members)),
-            other @ (Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) | Tree::List(_)) => {
-                Err(de::Error::custom(format_args!(
-                    "invalid type: {}, expected an object",
-                    other.kind()
-                )))
-            }
+            other @ (Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) | Tree::List(_)) => Err(
+                de::Error::custom(format_args!("an object, not {}", other.kind())),
+            ),
         }
     }
 }
@@ -292,9 +343,12 @@ impl<'de> Deserializer<'de> for Strict {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unexpected> {
         match self.0 {
             Tree::Bool(value) => visitor.visit_bool(value),
-            Tree::Number(number) => number
-                .deserialize_any(visitor)
-                .map_err(|error| de::Error::custom(without_place(&error.to_string()))),
+            Tree::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
+                (Some(value), ..) => visitor.visit_u64(value),
+                (None, Some(value), _) => visitor.visit_i64(value),
+                (None, None, Some(value)) => visitor.visit_f64(value),
+                (None, None, None) => Err(de::Error::custom("a number")),
+            },
             Tree::Text(text) => visitor.visit_string(text),
             Tree::List(_) => Err(de::Error::invalid_type(de::Unexpected::Seq, &visitor)),
             Tree::Object(members) => visitor.visit_map(Members::of(members)),
@@ -537,24 +591,42 @@ mod tests {
     }
 
     #[test]
-    fn what_is_expected_is_said_without_the_names_of_types() {
-        for (text, words) in [
+    fn what_is_expected_is_said_in_the_words_of_json() {
+        let expected = |text: &str| match read::<Sample>(text.as_bytes()) {
+            Err(Refusal::Shape { expected, .. }) => expected,
+            other => panic!("{text}: {other:?}"),
+        };
+        for (text, said) in [
             (
-                r#"{"code":"a","amount_fen":12.5}"#,
-                "invalid type: floating point `12.5`, expected a whole number",
+                r#"{"code":"a","amount_fen":"5"}"#,
+                "a whole number, not text",
+            ),
+            (
+                r#"{"code":"a","amount_fen":1e2}"#,
+                "a whole number, not a number that is too large or has a fraction or an exponent",
+            ),
+            (
+                r#"{"code":"a","amount_fen":9223372036854775808}"#,
+                "a whole number that is not so large or so small",
             ),
             (
                 r#"{"code":"a","parts":[{"share":-1}]}"#,
-                "invalid value: integer `-1`, expected a whole number, 0 or more",
+                "a whole number that is not so large or so small",
             ),
-            (r#"{"code":5}"#, "invalid type: integer `5`, expected text"),
-            (r#"{"amount_fen":1}"#, "a value: it is required"),
+            (r#"{"code":5}"#, "text, not a whole number"),
+            (r#"{"code":true}"#, "text, not a boolean"),
+            (r#"{"code":{}}"#, "text, not an object"),
+            (r#"{"code":"a","parts":5}"#, "an array, not a whole number"),
+            (r#"{"code":"a","parts":[5]}"#, "an object, not a number"),
+            (r#"{"code":"a","kind":"third"}"#, "one of half, whole"),
+            (
+                r#"{"code":"a","amount":5}"#,
+                "no such member here, but code, amount_fen, parts, kind, tagged",
+            ),
+            ("{}", "a value: it is required"),
+            (r#"["a"]"#, "an object, not an array"),
         ] {
-            let refused = read::<Sample>(text.as_bytes());
-            assert!(
-                matches!(&refused, Err(Refusal::Shape { expected, .. }) if expected == words),
-                "{text}: {refused:?}"
-            );
+            assert_eq!(expected(text), said, "{text}");
         }
     }
 

@@ -1,9 +1,9 @@
-//! Refuses query parameters that an operation does not know.
+//! Refuses query parameters that an operation does not know, or that come twice.
 //!
 //! Whoever misspells a filter would else be shown everything, and believe that it is what was asked
-//! for. What an operation knows is what the OpenAPI document says that it knows, so the two cannot
-//! differ. WeChat's callbacks and what people scan are left alone: what others append there does
-//! not concern us.
+//! for; of two values nobody would know which counts. What an operation knows is what the OpenAPI
+//! document says that it knows, so the two cannot differ. WeChat's callbacks and what people scan
+//! are left alone: what others append there does not concern us.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -41,23 +41,40 @@ impl Parameters {
         Self(all)
     }
 
-    /// The first parameter that the operation does not know, and those that it does.
-    fn unknown_parameter(
+    /// The first parameter that the operation does not know or that came before, and what is
+    /// expected instead.
+    fn wrong_parameter(
         &self,
         method: &Method,
         path: &str,
         query: &str,
-    ) -> Option<(String, &BTreeSet<String>)> {
+    ) -> Option<(String, String)> {
         let method = if method == Method::HEAD {
             &Method::GET
         } else {
             method
         };
         let known = self.0.get(&(method.clone(), path.to_owned()))?;
-        url::form_urlencoded::parse(query.as_bytes())
-            .map(|(name, _)| name)
-            .find(|name| !known.contains(name.as_ref()))
-            .map(|name| (name.into_owned(), known))
+        let mut seen = BTreeSet::new();
+        for (name, _) in url::form_urlencoded::parse(query.as_bytes()) {
+            let name = name.into_owned();
+            if !known.contains(&name) {
+                return Some((name, expected_of(known)));
+            }
+            if !seen.insert(name.clone()) {
+                return Some((name, "once".to_owned()));
+            }
+        }
+        None
+    }
+}
+
+fn expected_of(known: &BTreeSet<String>) -> String {
+    let known: Vec<_> = known.iter().map(String::as_str).collect();
+    if known.is_empty() {
+        "no parameters in the query".to_owned()
+    } else {
+        format!("one of {}", known.join(", "))
     }
 }
 
@@ -77,15 +94,9 @@ pub(super) async fn keep(
 ) -> Response {
     if let Some(query) = request.uri().query()
         && let Some(route) = request.extensions().get::<MatchedPath>()
-        && let Some((name, known)) =
-            known.unknown_parameter(request.method(), route.as_str(), query)
+        && let Some((name, expected)) =
+            known.wrong_parameter(request.method(), route.as_str(), query)
     {
-        let known: Vec<_> = known.iter().map(String::as_str).collect();
-        let expected = if known.is_empty() {
-            "no parameters in the query".to_owned()
-        } else {
-            format!("one of {}", known.join(", "))
-        };
         let problem = Problem {
             status: StatusCode::BAD_REQUEST,
             code: "query_invalid",
@@ -104,30 +115,34 @@ mod tests {
     #[test]
     fn what_an_operation_knows_is_what_the_document_says() {
         let known = Parameters::of(&crate::http::document());
-        let unknown_parameter = |path: &str, query: &str| {
+        let wrong_parameter = |path: &str, query: &str| {
             known
-                .unknown_parameter(&Method::GET, path, query)
+                .wrong_parameter(&Method::GET, path, query)
                 .map(|(name, _)| name)
         };
         let payments = "/api/v1/merchant/payments";
         assert_eq!(
-            unknown_parameter(payments, "state=paid&limit=5&cursor="),
+            wrong_parameter(payments, "state=paid&limit=5&cursor="),
             None
         );
         assert_eq!(
-            unknown_parameter(payments, "limit=5&stat=paid"),
+            wrong_parameter(payments, "limit=5&stat=paid"),
             Some("stat".to_owned())
         );
         assert_eq!(
-            unknown_parameter(payments, "Limit=5"),
+            wrong_parameter(payments, "Limit=5"),
             Some("Limit".to_owned())
         );
         assert_eq!(
-            unknown_parameter("/api/v1/customer/points", "a"),
+            wrong_parameter(payments, "limit=5&state=paid&%6cimit=5"),
+            Some("limit".to_owned())
+        );
+        assert_eq!(
+            wrong_parameter("/api/v1/customer/points", "a"),
             Some("a".to_owned())
         );
         assert_eq!(
-            known.unknown_parameter(
+            known.wrong_parameter(
                 &Method::POST,
                 "/api/v1/wechat/notify/{tenant}/payments",
                 "a=1"

@@ -310,6 +310,58 @@ fn with(object: &Map<String, Value>, name: &str, value: Value) -> Map<String, Va
     changed
 }
 
+/// What can be understood in two ways is understood in none, and the answer names it in words that
+/// need no knowledge of how the service is made.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_twice_packed_or_in_another_type_is_named() {
+    let app = TestApp::start().await;
+    let customer = app.customer("li").await;
+    let payments = "/api/v1/customer/payments";
+    let field = |answer: &ApiAnswer, status: u16, code: &str| {
+        is_refused(answer, status, code, code);
+        let said: Value = serde_json::from_slice(&answer.bytes).unwrap();
+        let text = |name: &str| said["field"][name].as_str().unwrap_or_default().to_owned();
+        (text("name"), text("expected"))
+    };
+    for (query, expected) in [
+        ("limit=1&limit=2", "once"),
+        ("limit=x", "a whole number in digits, not too large"),
+        ("limit=", "a whole number in digits, not too large"),
+        ("limit=1.5", "a whole number in digits, not too large"),
+    ] {
+        let answer = customer.get(&format!("{payments}?{query}")).await;
+        let said = field(&answer, 400, "query_invalid");
+        assert_eq!(said, ("limit".to_owned(), expected.to_owned()), "{query}");
+    }
+    // Written `+`, which is a space in an address.
+    let path = "/api/v1/admin/payments?created_from=2026-11-21T12:34:56+08:00";
+    let (name, expected) = field(&app.admin().get(path).await, 400, "query_invalid");
+    assert_eq!(name, "created_from");
+    assert!(expected.contains("%2B"), "{expected}");
+
+    let body = br#"{"code":"7ZK3M9Q2W8XA","amount_fen":"5"}"#.to_vec();
+    let json = ("content-type", "application/json".to_owned());
+    let keyed = customer.keyed("k");
+    let headers = std::slice::from_ref(&json);
+    let answer = keyed.raw(payments, headers, body.clone()).await;
+    let said = field(&answer, 422, "json_unexpected");
+    let expected = "a whole number, not text".to_owned();
+    assert_eq!(said, ("amount_fen".to_owned(), expected));
+    for coding in ["gzip", "identity, gzip"] {
+        let headers = [json.clone(), ("content-encoding", coding.to_owned())];
+        let answer = keyed.raw(payments, &headers, body.clone()).await;
+        field(&answer, 415, "content_encoding_unsupported");
+    }
+    let headers = [json.clone(), ("idempotency-key", "k".to_owned())];
+    let answer = keyed.raw(payments, &headers, body.clone()).await;
+    field(&answer, 400, "idempotency_key_invalid");
+    let token = format!("Bearer {}", customer.token().unwrap());
+    let headers = [json, ("authorization", token)];
+    let answer = keyed.raw(payments, &headers, body).await;
+    field(&answer, 401, "token_invalid");
+    app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_nobody_listens_to_is_refused() {
     let app = TestApp::start().await;

@@ -94,6 +94,9 @@ enum RetryAdvice {
     Keyed,
     /// As it is: what has no key has a number or a reference of its own, or says what shall be.
     AsItIs,
+    /// Not at all: a code of `wx.login` and a refresh token are good for one use, and who uses the
+    /// latter twice is logged out.
+    LogIn,
 }
 
 impl RetryAdvice {
@@ -102,6 +105,8 @@ impl RetryAdvice {
             Self::Read
         } else if request.headers().contains_key("idempotency-key") {
             Self::Keyed
+        } else if request.uri().path().starts_with("/api/v1/auth/") {
+            Self::LogIn
         } else {
             Self::AsItIs
         }
@@ -115,10 +120,13 @@ impl RetryAdvice {
             Self::AsItIs if unknown => {
                 "The outcome is unknown: repeat the request as it is, nothing is done twice"
             }
-            Self::AsItIs if problem.code == "risk_verification_required" => {
+            Self::LogIn if unknown => {
+                "The outcome is unknown: log in again, with a fresh code of wx.login"
+            }
+            Self::AsItIs | Self::LogIn if problem.code == "risk_verification_required" => {
                 "The person has to answer the challenge; then repeat the request. Nothing was done"
             }
-            Self::Read | Self::Keyed | Self::AsItIs => problem.title,
+            Self::Read | Self::Keyed | Self::AsItIs | Self::LogIn => problem.title,
         }
     }
 }
@@ -281,7 +289,9 @@ mod tests {
     #[test]
     fn how_a_request_is_repeated_follows_from_its_method_and_its_key() {
         let again = |method: Method, keyed: bool| {
-            let mut request = Request::builder().method(method);
+            let mut request = Request::builder()
+                .method(method)
+                .uri("/api/v1/customer/payments");
             if keyed {
                 request = request.header("Idempotency-Key", "k");
             }
@@ -295,13 +305,18 @@ mod tests {
             assert_eq!(again(method.clone(), true), RetryAdvice::Keyed);
             assert_eq!(again(method, false), RetryAdvice::AsItIs);
         }
+        for path in ["/api/v1/auth/refresh", "/api/v1/auth/wechat/login"] {
+            let request = Request::post(path).body(axum::body::Body::empty()).unwrap();
+            assert_eq!(RetryAdvice::of(&request), RetryAdvice::LogIn);
+        }
     }
 
     #[test]
     fn the_same_key_is_spoken_of_where_there_is_one() {
         let timeout = Problem::of_status(StatusCode::GATEWAY_TIMEOUT);
         assert!(RetryAdvice::Keyed.title(&timeout).contains("key"));
-        for again in [RetryAdvice::Read, RetryAdvice::AsItIs] {
+        assert!(RetryAdvice::LogIn.title(&timeout).contains("log in again"));
+        for again in [RetryAdvice::Read, RetryAdvice::AsItIs, RetryAdvice::LogIn] {
             assert!(!again.title(&timeout).contains("key"));
             assert_eq!(again.title(&Problem::not_found()), "Not found");
         }

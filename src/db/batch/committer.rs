@@ -260,9 +260,24 @@ impl Committer {
             let taken = tokio::time::timeout(patience, self.take(&mut batch)).await;
             match taken {
                 Ok(0) => break,
-                Ok(_) => self.commit(std::mem::take(&mut batch)).await,
+                Ok(_) => {
+                    self.catch_up().await;
+                    self.commit(std::mem::take(&mut batch)).await;
+                }
                 Err(_) => {}
             }
+            self.ensure_session().await;
+        }
+    }
+
+    /// Before a batch. A lease that is overdue was not renewed by the ticks: this process stood
+    /// still, perhaps for so long that the server has closed the connection (`wait_timeout`) and
+    /// somebody else has the identity. Callers need not be told *unknown* for that, since nothing
+    /// of theirs was sent.
+    async fn catch_up(&mut self) {
+        let now = self.clock.now();
+        let is_overdue = |session: &Session| session.lease.is_overdue(now);
+        if self.session.as_ref().is_some_and(is_overdue) {
             self.ensure_session().await;
         }
     }

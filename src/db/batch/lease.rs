@@ -125,6 +125,11 @@ impl Lease {
         now > self.renewed_at.plus_seconds(LEASE_SECONDS / 3)
     }
 
+    /// It has been due for longer than a committer lets pass between two looks at it.
+    pub(super) fn is_overdue(&self, now: Timestamp) -> bool {
+        now > self.renewed_at.plus_seconds(LEASE_SECONDS * 2 / 3)
+    }
+
     /// False when someone else holds the identity by now.
     pub(super) async fn renew(
         &mut self,

@@ -78,6 +78,8 @@
 //!   [`DbError::Unavailable`](super::DbError::Unavailable), which means *unknown*. The next batch
 //!   connects anew and reads where the sequence stands; without work it is tried every quarter of a
 //!   second. A server that is read-only is not one to work with;
+//! - nothing, but this process stood still for longer than its lease: the batch that it takes next
+//!   waits until the lease is renewed, or another identity taken over a new connection;
 //! - the network, silently: whatever a committer waits for has a bound (`committer.rs`), past which
 //!   the connection is dropped. A committer that has waited for some seconds is not ready;
 //! - an operation, by a panic: it alone is told that something is broken, and its changes are

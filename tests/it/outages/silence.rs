@@ -150,6 +150,51 @@ async fn a_renewal_that_gets_no_answer_is_dropped() {
     app.finish().await;
 }
 
+/// The process stood still for longer than the server waits for it, and longer than its lease: the
+/// server has closed its connections, and another process has taken its identity and gone on with
+/// its sequence. Whoever comes first, before anybody has looked at the lease, is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_batch_after_a_standstill_is_committed() {
+    let app = TestApp::with(|options| options.committers = 0).await;
+    let one = || {
+        let mut options = DbOptions::new(app.scratch.service.clone());
+        options.committers = 1;
+        options
+    };
+    let mut options = one();
+    let proxy = SilentProxy::before(&mut options.connect);
+    let clock = Arc::new(MockClock::at(SystemClock.now()));
+    let later = clock.now().plus_seconds(61);
+    let stood_still = db_on(options, clock.clone()).await;
+    let customer = someone(&stood_still);
+    let given = stood_still.submit(adjust(&app, customer, 5)).await;
+    assert!(given.unwrap());
+
+    // The next look at the lease is seconds away, and finds nothing due before the clock goes on.
+    proxy.falls_silent();
+    proxy.hangs_up();
+    let other = db_on(one(), Arc::new(MockClock::at(later))).await;
+    let given = other.submit(adjust(&app, customer, 1)).await;
+    assert!(given.unwrap());
+    let identities = "SELECT COUNT(*) FROM committers";
+    assert_eq!(app.count(identities).await, 1, "it was taken over");
+    proxy.speaks();
+    clock.advance_seconds(61);
+    let first = adjust(&app, customer, -6);
+    let answers = futures_util::future::join_all([
+        stood_still.submit(first.clone()),
+        stood_still.submit(adjust(&app, customer, 2)),
+    ]);
+    for answer in answers.await {
+        assert!(answer.unwrap());
+    }
+    assert!(!stood_still.submit(first).await.unwrap(), "done twice");
+    assert_eq!(app.count(identities).await, 2);
+    stood_still.close().await;
+    other.close().await;
+    app.finish().await;
+}
+
 /// One committer, and the owner's connection, which holds a table that nobody is given meanwhile:
 /// no statement that wants it is answered, and the rest of the database is as it was.
 async fn held(app: &TestApp, table: &'static str) -> sqlx::MySqlConnection {

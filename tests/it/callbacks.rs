@@ -12,11 +12,11 @@ use zhangfang::{
         self, CallbackError, CallbackOutcome, HandledCallback, NoticeHeaders, OneChannel, Order,
         Payments, RefundStatus, StoredCallback,
     },
-    primitives::{Clock as _, Money, OrderNo, PageLimit, SystemClock},
+    primitives::{Clock, MockClock, Money, OrderNo, PageLimit, SystemClock, TenantId},
 };
 
 use crate::{
-    harness::{Channel, db_of, eventually, sessions},
+    harness::{Channel, TestApp, db_on, eventually, sessions},
     refund_core::{RefundSetup, SUB_MCHID},
 };
 
@@ -52,10 +52,14 @@ struct Beside {
 
 impl Beside {
     async fn start(setup: &RefundSetup, channel: &Arc<Channel>) -> Self {
+        Self::on_clock(setup, channel, Arc::new(SystemClock)).await
+    }
+
+    async fn on_clock(setup: &RefundSetup, channel: &Arc<Channel>, clock: Arc<dyn Clock>) -> Self {
         let held: Vec<(u32, Vec<u8>)> = identities(setup).await;
         let mut options = DbOptions::new(setup.app.scratch.service.clone());
         options.committers = 1;
-        let db = db_of(options).await;
+        let db = db_on(options, clock).await;
         let now = identities(setup).await;
         let mut taken = now.into_iter().filter(|identity| !held.contains(identity));
         let (committer, _) = taken.next().unwrap();
@@ -72,6 +76,10 @@ impl Beside {
 
     /// It is told of a callback, has read what there is, and its commit waits.
     async fn takes(&self, setup: &RefundSetup, body: &Bytes) -> Waiting {
+        self.takes_of(setup, setup.app.tenant.id, body).await
+    }
+
+    async fn takes_of(&self, setup: &RefundSetup, tenant: TenantId, body: &Bytes) -> Waiting {
         let mut others = setup.app.sql().await;
         // What has its key is in the way of its commit until it is undone.
         let same = format!(
@@ -83,7 +91,7 @@ impl Beside {
             .execute(&mut others)
             .await
             .unwrap();
-        let (payments, tenant, body) = (self.payments.clone(), setup.app.tenant.id, body.clone());
+        let (payments, body) = (self.payments.clone(), body.clone());
         let taking = tokio::spawn(async move {
             payments::handle_callback(&payments, tenant, HEADERS, body).await
         });
@@ -153,6 +161,98 @@ async fn a_failed_notice_that_two_processes_reject_at_once_has_one_exception() {
     assert_eq!(waiting.goes_on().await.unwrap(), rejected);
     let added = setup.exceptions().await.split_off(before.len());
     assert_eq!(added, ["foreign_refund"]);
+    beside.payments.db.close().await;
+    setup.app.finish().await;
+}
+
+/// Callbacks that nothing else is done with, and that come to two processes at once for the first
+/// time: both read that there is no such callback. It is kept once, with the one alarm that its
+/// kind has, and both answer alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_that_two_processes_keep_at_once_is_kept_once() {
+    // What has no name is known by its body and the instant at which it came.
+    let clock = Arc::new(MockClock::at(SystemClock.now()));
+    let app = TestApp::on_clock(Arc::<MockClock>::clone(&clock), None).await;
+    let setup = RefundSetup::at(app).await;
+    let channel = &setup.channel;
+    let order = unpaid(&setup, 1_000, "k").await;
+    channel.refunds_elsewhere(&order, "TK", 1_000, RefundStatus::Success);
+    let at = clock.now();
+    let ours = setup.app.tenant.id;
+    // A tenant of whose strangers nobody else in this process keeps anything.
+    let quiet = TenantId(u32::MAX - 7);
+    let malformed = "Err(Unverified(Malformed))";
+    let stranger = "Err(Unverified(BadSignature))";
+    let first_arrivals = [
+        (
+            channel.other_notice(at, "other"),
+            ours,
+            "ignored",
+            None,
+            false,
+            "Ok(Ignored)",
+        ),
+        (
+            Bytes::from_static(b"?"),
+            ours,
+            "failed",
+            Some("malformed"),
+            true,
+            malformed,
+        ),
+        (
+            channel.foreign_notice(&order, "TK", "4200", "unpaid"),
+            ours,
+            "failed",
+            Some("refund_of_unpaid"),
+            true,
+            "Err(Db(Unavailable(None)))",
+        ),
+        (
+            channel.paid_notice(&order, "4200", at, "mismatched"),
+            ours,
+            "rejected",
+            Some("wrong_account"),
+            true,
+            "Ok(Rejected(\"wrong_account\"))",
+        ),
+        (
+            Bytes::from_static(b"forged"),
+            quiet,
+            "unverified",
+            Some("bad_signature"),
+            false,
+            stranger,
+        ),
+    ];
+    let misled = Arc::new(channel.of_another_program());
+    let here = setup.app.through(&misled);
+    let beside = Beside::on_clock(&setup, &misled, clock.clone()).await;
+    for (body, tenant, outcome, reason, has_alarm, answer) in first_arrivals {
+        let waiting = beside.takes_of(&setup, tenant, &body).await;
+        let first = payments::handle_callback(&here, tenant, HEADERS, body.clone()).await;
+        let second = waiting.goes_on().await;
+        assert_eq!(
+            [first, second].map(|taken| format!("{taken:?}")),
+            [answer; 2]
+        );
+        let kept: Vec<(i8, Option<String>, i64)> = sqlx::query_as(
+            "SELECT c.outcome, c.reason, (SELECT COUNT(*) FROM callback_alarms a WHERE a.event_id = c.id AND a.reason = c.reason) \
+             FROM callback_events c WHERE c.body = ? AND c.tenant_id = ?",
+        )
+        .bind(&body[..])
+        .bind(tenant)
+        .fetch_all(setup.app.db().pool())
+        .await
+        .unwrap();
+        let outcome = CallbackOutcome::from_name(outcome).unwrap().code();
+        let outcome = i8::try_from(outcome).unwrap();
+        let reason = reason.map(str::to_owned);
+        assert_eq!(kept, [(outcome, reason, i64::from(has_alarm))], "{answer}");
+    }
+    let alarms = "SELECT COUNT(*) FROM callback_alarms";
+    assert_eq!(setup.app.count(alarms).await, 3);
+    assert!(setup.exceptions().await.is_empty());
     beside.payments.db.close().await;
     setup.app.finish().await;
 }

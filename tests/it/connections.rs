@@ -12,7 +12,8 @@ use tokio::{
 use wechat_pay_simulator::{Payment, Simulator, SimulatorSettings};
 
 use crate::harness::{
-    Scratch, Service, Site, TestApp, demo_tenant, environment, eventually, free_address, ready,
+    Folder, Scratch, Service, Site, TestApp, demo_tenant, environment, eventually, free_address,
+    ready,
 };
 
 const HALF: &str = "GET /api/v1/customer/me HTTP/1.1\r\nhost: x\r\n";
@@ -101,15 +102,15 @@ async fn whoever_says_nothing_keeps_nobody_out() {
     let tenant = demo_tenant(&scratch).await;
     let address = free_address();
     let base = format!("http://{address}");
-    let keys_dir = std::env::temp_dir().join(format!("zf-half-{:08x}", rand::random::<u32>()));
+    let folder = Folder::new("half");
     let simulator = Simulator::start(SimulatorSettings {
-        dir: Some(keys_dir.clone()),
+        dir: Some(folder.to_path_buf()),
         notify_base: Some(base.parse().unwrap()),
         ..SimulatorSettings::default()
     })
     .await
     .unwrap();
-    let environment = environment(&scratch, &keys_dir.join("wechat.env"), &address.to_string());
+    let environment = environment(&scratch, &folder.join("wechat.env"), &address.to_string());
     let mut service = Service::start_with_files(&environment, 150);
     let site = Site::new(&base, tenant.id);
     ready(&site).await;
@@ -132,7 +133,6 @@ async fn whoever_says_nothing_keeps_nobody_out() {
     service.kill();
     simulator.stop().await;
     drop(silent);
-    std::fs::remove_dir_all(&keys_dir).unwrap();
     scratch.drop().await;
 }
 

@@ -2,6 +2,7 @@
 //! answered is lost, nothing is half done.
 
 use std::{
+    path::Path,
     process::Command,
     sync::{
         Arc,
@@ -15,18 +16,15 @@ use wechat_pay_simulator::{Faults, Payment, Simulator, SimulatorSettings};
 use zhangfang::{db::DbOptions, jobs, verify};
 
 use crate::harness::{
-    Scratch, Server, Service, Site, db_of, demo_tenant, dev, engine, environment, eventually,
-    free_address, per_mille, ready, sessions,
+    Folder, Scratch, Server, Service, Site, db_of, demo_tenant, dev, engine, environment,
+    eventually, free_address, per_mille, ready, sessions,
 };
 
 const ORDERS: usize = 400;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_the_middle_nothing_answered_is_lost_and_the_books_are_clean() {
-    let dir = std::env::temp_dir().join(format!("zf-crash-{:08x}", rand::random::<u32>()));
-    let server = Server {
-        dir: dir.to_str().unwrap().to_owned(),
-    };
+    let server = Server::in_folder("crash");
     let start_database = || dev(&["server", "start", &engine(), &server.dir]);
     let url = start_database();
     let scratch = Scratch::make_on(url.trim().lines().last().unwrap().parse().unwrap()).await;
@@ -34,7 +32,7 @@ async fn killed_in_the_middle_nothing_answered_is_lost_and_the_books_are_clean()
 
     let address = free_address();
     let base = format!("http://{address}");
-    let keys_dir = dir.join("wechat");
+    let keys_dir = Path::new(&server.dir).join("wechat");
     let simulator = Simulator::start(SimulatorSettings {
         dir: Some(keys_dir.clone()),
         notify_base: Some(base.parse().unwrap()),
@@ -163,15 +161,15 @@ async fn a_service_that_is_stopped_answers_the_requests_that_it_accepted() {
     let tenant = demo_tenant(&scratch).await;
     let address = free_address();
     let base = format!("http://{address}");
-    let keys_dir = std::env::temp_dir().join(format!("zf-stop-{:08x}", rand::random::<u32>()));
+    let folder = Folder::new("stop");
     let simulator = Simulator::start(SimulatorSettings {
-        dir: Some(keys_dir.clone()),
+        dir: Some(folder.to_path_buf()),
         notify_base: Some(base.parse().unwrap()),
         ..SimulatorSettings::default()
     })
     .await
     .unwrap();
-    let environment = environment(&scratch, &keys_dir.join("wechat.env"), &address.to_string());
+    let environment = environment(&scratch, &folder.join("wechat.env"), &address.to_string());
     let mut service = Service::start(&environment);
     let site = Site::new(&base, tenant.id);
     ready(&site).await;
@@ -242,6 +240,5 @@ async fn a_service_that_is_stopped_answers_the_requests_that_it_accepted() {
     let report = verify::verify(&scratch.owner, &mut ()).await.unwrap();
     assert!(report.is_clean(), "{report}");
     simulator.stop().await;
-    std::fs::remove_dir_all(keys_dir).unwrap();
     scratch.drop().await;
 }

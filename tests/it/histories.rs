@@ -26,8 +26,8 @@ use wechat_pay_simulator::{
 use zhangfang::{db::DbOptions, jobs, verify};
 
 use crate::harness::{
-    Caller, Merchant, Scratch, Service, Site, db_of, demo_tenant, environment, eventually_within,
-    free_address, ready,
+    Caller, Folder, Merchant, Scratch, Service, Site, db_of, demo_tenant, environment,
+    eventually_within, free_address, ready,
 };
 
 const ORDERS: usize = 240;
@@ -281,9 +281,9 @@ async fn hundreds_of_histories_end_in_clean_books_that_agree_with_wechat() {
     let tenant = demo_tenant(&scratch).await;
     let address = free_address();
     let base = format!("http://{address}");
-    let keys_dir = std::env::temp_dir().join(format!("zf-histories-{:08x}", rand::random::<u32>()));
+    let folder = Folder::new("histories");
     let simulator = Simulator::start(SimulatorSettings {
-        dir: Some(keys_dir.clone()),
+        dir: Some(folder.to_path_buf()),
         notify_base: Some(base.parse().unwrap()),
         resend_compression: TIME_SCALE,
         faults: Faults::default(),
@@ -292,7 +292,7 @@ async fn hundreds_of_histories_end_in_clean_books_that_agree_with_wechat() {
     })
     .await
     .unwrap();
-    let mut environment = environment(&scratch, &keys_dir.join("wechat.env"), &address.to_string());
+    let mut environment = environment(&scratch, &folder.join("wechat.env"), &address.to_string());
     environment.push((
         "ZHANGFANG_JOBS__TIME_SCALE".to_owned(),
         TIME_SCALE.to_string(),
@@ -364,7 +364,6 @@ async fn hundreds_of_histories_end_in_clean_books_that_agree_with_wechat() {
     db.close().await;
     let report = verify::verify(&scratch.owner, &mut ()).await.unwrap();
     assert!(report.is_clean(), "ZHANGFANG_TEST_SEED={seed}\n{report}");
-    std::fs::remove_dir_all(keys_dir).unwrap();
     scratch.drop().await;
 }
 

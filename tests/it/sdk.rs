@@ -12,6 +12,8 @@ use std::{path::Path, process::Command};
 
 use wechat_pay_simulator::{Simulator, SimulatorSettings};
 
+use crate::harness::Folder;
+
 /// What a peer exits with when its package is not installed.
 const NOT_INSTALLED: i32 = 77;
 
@@ -41,9 +43,9 @@ fn named(variable: &str, usual: &str) -> String {
 
 /// Runs a peer against a simulator of its own.
 async fn judge(command: &[&str], script: &str) {
-    let dir = std::env::temp_dir().join(format!("zhangfang-sdk-{:016x}", rand::random::<u64>()));
+    let folder = Folder::new("sdk");
     let simulator = Simulator::start(SimulatorSettings {
-        dir: Some(dir.clone()),
+        dir: Some(folder.to_path_buf()),
         notify_base: Some("http://127.0.0.1:9".parse().unwrap()),
         resend_compression: 100,
         ..SimulatorSettings::default()
@@ -57,7 +59,7 @@ async fn judge(command: &[&str], script: &str) {
                 .join("tests/sdk")
                 .join(script),
         )
-        .env("SIMULATOR_ENV_FILE", dir.join("wechat.env"));
+        .env("SIMULATOR_ENV_FILE", folder.join("wechat.env"));
     let run = tokio::task::spawn_blocking(move || peer.output());
     match run.await.unwrap() {
         Ok(output) if output.status.code() == Some(NOT_INSTALLED) => {
@@ -72,7 +74,6 @@ async fn judge(command: &[&str], script: &str) {
         Err(error) => skipped(&format!("{script}: {} does not start: {error}", command[0])),
     }
     simulator.stop().await;
-    std::fs::remove_dir_all(dir).unwrap();
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]

@@ -14,7 +14,8 @@ use zhangfang::{
 
 use super::{Change, EXPIRED, Move, someone};
 use crate::harness::{
-    Scratch, Service, Site, db_of, db_on, demo_tenant, environment, eventually, free_address, ready,
+    Folder, Scratch, Service, Site, db_of, db_on, demo_tenant, environment, eventually,
+    free_address, ready,
 };
 
 const CUSTOMERS: i64 = 600;
@@ -46,9 +47,9 @@ async fn killed_in_the_middle_of_a_sweep_another_process_ends_it_and_nothing_exp
     }
     db.close().await;
 
-    let dir = std::env::temp_dir().join(format!("zf-expiry-{:08x}", rand::random::<u32>()));
+    let folder = Folder::new("expiry");
     let simulator = Simulator::start(SimulatorSettings {
-        dir: Some(dir.clone()),
+        dir: Some(folder.to_path_buf()),
         notify_base: Some("http://127.0.0.1:9".parse().unwrap()),
         ..SimulatorSettings::default()
     })
@@ -56,7 +57,7 @@ async fn killed_in_the_middle_of_a_sweep_another_process_ends_it_and_nothing_exp
     .unwrap();
     let start = |share: &str| {
         let address = free_address();
-        let mut settings = environment(&scratch, &dir.join("wechat.env"), &address.to_string());
+        let mut settings = environment(&scratch, &folder.join("wechat.env"), &address.to_string());
         settings.push(("ZHANGFANG_JOBS__EXPIRY_SHARE".to_owned(), share.to_owned()));
         let site = Site::new(&format!("http://{address}"), tenant.id);
         (Service::start(&settings), site)
@@ -119,5 +120,4 @@ async fn killed_in_the_middle_of_a_sweep_another_process_ends_it_and_nothing_exp
     assert!(report.is_clean(), "the books are not clean:\n{report}");
     simulator.stop().await;
     scratch.drop().await;
-    let _ = std::fs::remove_dir_all(&dir);
 }

@@ -7,13 +7,13 @@ use std::{
 
 use sqlx::{ConnectOptions as _, mysql::MySqlConnectOptions};
 
-use super::{Server, dev, eventually_within, free_address};
+use super::{Folder, Server, dev, eventually_within, free_address};
 
 /// A cluster of two nodes on this machine, which ends with the test.
 pub(crate) struct Galera {
     nodes: Vec<Child>,
     pub(crate) roots: [MySqlConnectOptions; 2],
-    dir: PathBuf,
+    _dir: Folder,
 }
 
 impl Drop for Galera {
@@ -22,7 +22,6 @@ impl Drop for Galera {
             let _ = node.kill();
             let _ = node.wait();
         }
-        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 
@@ -70,7 +69,8 @@ impl Galera {
             }
             return None;
         };
-        let dir = std::env::temp_dir().join(format!("zf-galera-{:08x}", rand::random::<u32>()));
+        let folder = Folder::new("galera");
+        let dir = folder.to_path_buf();
         // One server makes the data with its accounts; both nodes begin with a copy, so that
         // nothing need be transferred.
         let seed = Server {
@@ -89,7 +89,7 @@ impl Galera {
         let mut cluster = Self {
             nodes: Vec::new(),
             roots: [root(0), root(1)],
-            dir: dir.clone(),
+            _dir: folder,
         };
         for (node, port) in ports.into_iter().enumerate() {
             let data = dir.join(format!("data{node}"));

@@ -2,6 +2,7 @@
 
 mod channel;
 mod document;
+mod folder;
 mod galera;
 mod http;
 mod process;
@@ -49,12 +50,13 @@ use zhangfang::{
 
 pub(crate) use channel::{Channel, ChannelReply};
 pub(crate) use document::document;
+pub(crate) use folder::Folder;
 pub(crate) use galera::Galera;
 pub(crate) use http::{ApiAnswer, Caller};
 pub(crate) use process::{
     Server, Service, demo_tenant, environment, free_address, per_mille, ready,
 };
-pub(crate) use redis::{ask, cluster, folder, replicated, sentinels};
+pub(crate) use redis::{ask, cluster, replicated, sentinels};
 pub(crate) use servers::{Scratch, dev, engine, redis_url, sessions};
 pub(crate) use silent_proxy::SilentProxy;
 

@@ -12,7 +12,10 @@ use std::{
 use wechat_pay_simulator::ENV_PREFIX;
 use zhangfang::{db::DbOptions, tenants::Tenant};
 
-use super::{JWT_SECRET, Scratch, Site, db_of, dev, eventually, redis_url};
+use super::{
+    JWT_SECRET, Scratch, Site, db_of, dev, eventually, folder::fresh_path, redis_url,
+    servers::try_dev,
+};
 
 /// The service as a process of its own.
 pub(crate) struct Service {
@@ -71,9 +74,20 @@ pub(crate) struct Server {
     pub(crate) dir: String,
 }
 
+impl Server {
+    /// In a folder of its own, which is there once the server was started.
+    pub(crate) fn in_folder(name: &str) -> Self {
+        Self {
+            dir: fresh_path(name).to_str().unwrap().to_owned(),
+        }
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if std::thread::panicking() {
+            let _ = try_dev(&["server", "kill", &self.dir]);
+        } else {
             dev(&["server", "stop", &self.dir]);
         }
         let _ = std::fs::remove_dir_all(&self.dir);

@@ -2,24 +2,16 @@
 
 use std::{
     net::TcpListener,
-    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
-use super::eventually;
-
-/// A folder that goes with the test.
-pub(crate) fn folder(name: &str) -> PathBuf {
-    let dir = std::env::temp_dir().join(format!("zf-{name}-{:08x}", rand::random::<u32>()));
-    std::fs::create_dir_all(&dir).unwrap();
-    dir
-}
+use super::{Folder, eventually};
 
 /// Servers without `./dev`, for what it does not start.
 pub(crate) struct Servers {
-    dir: PathBuf,
     commands: Vec<Command>,
     running: Vec<Child>,
+    dir: Folder,
 }
 
 impl Servers {
@@ -31,9 +23,9 @@ impl Servers {
             return None;
         }
         Some(Self {
-            dir: folder(name),
             commands: Vec::new(),
             running: Vec::new(),
+            dir: Folder::new(name),
         })
     }
 
@@ -82,7 +74,6 @@ impl Drop for Servers {
             let _ = process.kill();
             let _ = process.wait();
         }
-        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 

@@ -1,6 +1,11 @@
 //! The servers that `./dev test` has started, and databases on them.
 
-use std::{path::PathBuf, process::Command, sync::Mutex, time::Duration};
+use std::{
+    path::PathBuf,
+    process::{Command, Output},
+    sync::Mutex,
+    time::Duration,
+};
 
 use sqlx::{ConnectOptions as _, Connection as _, MySqlConnection, mysql::MySqlConnectOptions};
 use zhangfang::db;
@@ -28,10 +33,15 @@ pub(crate) fn engine() -> String {
     variable("ZHANGFANG_TEST_ENGINE")
 }
 
+/// `./dev` with arguments, whatever comes of it.
+pub(super) fn try_dev(arguments: &[&str]) -> std::io::Result<Output> {
+    let dev = PathBuf::from(variable("ZHANGFANG_TEST_DEV"));
+    Command::new(&dev).args(arguments).output()
+}
+
 /// `./dev` with arguments; what it printed.
 pub(crate) fn dev(arguments: &[&str]) -> String {
-    let dev = PathBuf::from(variable("ZHANGFANG_TEST_DEV"));
-    let done = Command::new(&dev).args(arguments).output().unwrap();
+    let done = try_dev(arguments).unwrap();
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(
         done.status.success(),

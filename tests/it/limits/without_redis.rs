@@ -19,15 +19,9 @@ use zhangfang::{
 
 use super::{cache, somebody};
 use crate::harness::{
-    Caller, Scratch, Server, Service, Site, demo_tenant, dev, environment, eventually, folder,
+    Caller, Scratch, Server, Service, Site, demo_tenant, dev, environment, eventually,
     free_address, ready,
 };
-
-fn server(name: &str) -> Server {
-    Server {
-        dir: folder(name).to_str().unwrap().to_owned(),
-    }
-}
 
 fn start(server: &Server) -> String {
     let said = dev(&["server", "start", "redis", &server.dir]);
@@ -72,7 +66,7 @@ async fn gauge(site: &Site) -> Option<String> {
 /// The service is a process of its own, so that its log is what an operator reads.
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_killed_under_load_costs_nobody_time_and_is_logged_once() {
-    let redis = server("limits-kill");
+    let redis = Server::in_folder("limits-kill");
     let url = start(&redis);
     let scratch = Scratch::make().await;
     let tenant = demo_tenant(&scratch).await;
@@ -181,7 +175,7 @@ async fn redis_killed_under_load_costs_nobody_time_and_is_logged_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_hangs_is_waited_for_once_and_found_when_it_goes_on() {
-    let redis = server("limits-hang");
+    let redis = Server::in_folder("limits-hang");
     let url = start(&redis);
     let cache = cache(&url).await;
     // As it is set when nothing is set, but for the bound: what waits is to be seen.

@@ -49,10 +49,7 @@ async fn opened(root: &mut sqlx::MySqlConnection) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_stays_on_a_server_that_is_read_only() {
-    let dir = std::env::temp_dir().join(format!("zf-demoted-{:08x}", rand::random::<u32>()));
-    let server = Server {
-        dir: dir.to_str().unwrap().to_owned(),
-    };
+    let server = Server::in_folder("demoted");
     let url = dev(&["server", "start", &engine(), &server.dir]);
     let scratch = Scratch::make_on(url.trim().lines().last().unwrap().parse().unwrap()).await;
     let mut root = scratch.owner.clone().connect().await.unwrap();

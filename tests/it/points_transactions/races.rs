@@ -17,7 +17,7 @@ use zhangfang::{db::DbOptions, jobs, points, primitives::PointsTransactionId, ve
 
 use super::{Counter, back_end, id_of};
 use crate::harness::{
-    Caller, Scratch, Service, Site, TestApp, db_of, demo_tenant, environment, eventually,
+    Caller, Folder, Scratch, Service, Site, TestApp, db_of, demo_tenant, environment, eventually,
     free_address, ready, redis_url,
 };
 
@@ -229,18 +229,15 @@ async fn killed_half_way_every_points_transaction_is_done_once() {
     let tenant = demo_tenant(&scratch).await;
     let address = free_address();
     let base = format!("http://{address}");
-    let keys_dir = std::env::temp_dir().join(format!(
-        "zf-points-transactions-{:08x}",
-        rand::random::<u32>()
-    ));
+    let folder = Folder::new("points-transactions");
     let simulator = Simulator::start(SimulatorSettings {
-        dir: Some(keys_dir.clone()),
+        dir: Some(folder.to_path_buf()),
         notify_base: Some(base.parse().unwrap()),
         ..SimulatorSettings::default()
     })
     .await
     .unwrap();
-    let environment = environment(&scratch, &keys_dir.join("wechat.env"), &address.to_string());
+    let environment = environment(&scratch, &folder.join("wechat.env"), &address.to_string());
     let mut service = Service::start(&environment);
     let site = Site::new(&base, tenant.id);
     ready(&site).await;
@@ -297,6 +294,5 @@ async fn killed_half_way_every_points_transaction_is_done_once() {
     let report = verify::verify(&scratch.owner, &mut ()).await.unwrap();
     assert!(report.is_clean(), "{report}");
     simulator.stop().await;
-    std::fs::remove_dir_all(keys_dir).unwrap();
     scratch.drop().await;
 }

@@ -12,7 +12,8 @@ use zhangfang::{db::DbOptions, jobs, primitives::OrderNo, verify};
 
 use super::path_of;
 use crate::harness::{
-    Scratch, Service, Site, db_of, demo_tenant, environment, eventually, free_address, ready,
+    Folder, Scratch, Service, Site, db_of, demo_tenant, environment, eventually, free_address,
+    ready,
 };
 
 const ORDERS: usize = 48;
@@ -34,18 +35,17 @@ async fn killed_between_holding_and_deciding_every_answered_decision_stands_and_
     let tenant = demo_tenant(&scratch).await;
     let address = free_address();
     let base = format!("http://{address}");
-    let keys_dir = std::env::temp_dir().join(format!("zf-review-{:08x}", rand::random::<u32>()));
+    let folder = Folder::new("review");
     let simulator = Simulator::start(SimulatorSettings {
-        dir: Some(keys_dir.clone()),
+        dir: Some(folder.to_path_buf()),
         notify_base: Some(base.parse().unwrap()),
         resend_compression: 300,
         ..SimulatorSettings::default()
     })
     .await
     .unwrap();
-    let mut environment = environment(&scratch, &keys_dir.join("wechat.env"), &address.to_string());
-    let rules = keys_dir.join("rules.yaml");
-    std::fs::write(&rules, RULES).unwrap();
+    let mut environment = environment(&scratch, &folder.join("wechat.env"), &address.to_string());
+    let rules = folder.file("rules.yaml", RULES);
     environment.extend([
         ("ZHANGFANG_RISK__ENABLED".to_owned(), "true".to_owned()),
         (
@@ -129,6 +129,5 @@ async fn killed_between_holding_and_deciding_every_answered_decision_stands_and_
     db.close().await;
     let report = verify::verify(&scratch.owner, &mut ()).await.unwrap();
     assert!(report.is_clean(), "{report}");
-    std::fs::remove_dir_all(keys_dir).unwrap();
     scratch.drop().await;
 }

@@ -15,7 +15,7 @@ use zhangfang::{
 };
 
 use super::{at_most, payment, risk, somebody};
-use crate::harness::{ApiAnswer, Caller, Merchant, TestApp, redis_url};
+use crate::harness::{ApiAnswer, Caller, Folder, Merchant, TestApp, redis_url};
 
 const PAYMENTS: &str = "/api/v1/customer/payments";
 
@@ -293,8 +293,8 @@ async fn counted_again_from_what_is_stored_everything_is_as_it_was() {
         );
     }
     // So says the command line.
-    let file = std::env::temp_dir().join(format!("zhangfang-again-{}.yaml", rand::random::<u64>()));
-    std::fs::write(&file, EVERYTHING).unwrap();
+    let folder = Folder::new("again");
+    let file = folder.file("rules.yaml", EVERYTHING);
     let words = [
         "risk",
         "backtest",

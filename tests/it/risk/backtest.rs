@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use zhangfang::primitives::OrderNo;
 
 use super::at_most;
-use crate::harness::{Merchant, TestApp};
+use crate::harness::{Folder, Merchant, TestApp};
 
 /// Stops payments of more than ¥10, counts what today's rules do not, and would stop the third
 /// payment in ten minutes if it could.
@@ -65,13 +65,14 @@ fn said(app: &TestApp, words: &[&str]) -> Result<Value, String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn other_rules_are_tried_on_what_was() {
     let (app, _merchant, _) = books().await;
-    let file = tempfile("others", OTHERS);
+    let folder = Folder::new("backtest");
+    let file = folder.file("others.yaml", OTHERS);
     let answer = said(
         &app,
         &[
             "risk",
             "backtest",
-            &file,
+            file.to_str().unwrap(),
             "--from",
             "2026-01-01",
             "--to",
@@ -120,8 +121,9 @@ async fn other_rules_are_tried_on_what_was() {
     assert_eq!(rule("small-only")["live"], 2);
     assert_eq!(rule("many-payments")["fired_then"], 1);
 
-    let broken = tempfile("broken", "rules:\n  - id: x\n");
-    let complaint = said(&app, &["risk", "backtest", &broken, "--from", "2026-01-01"]).unwrap_err();
+    let broken = folder.file("broken.yaml", "rules:\n  - id: x\n");
+    let broken = broken.to_str().unwrap();
+    let complaint = said(&app, &["risk", "backtest", broken, "--from", "2026-01-01"]).unwrap_err();
     assert!(complaint.contains(":2:"), "{complaint}");
     app.finish().await;
 }
@@ -144,12 +146,4 @@ async fn an_order_s_decisions_are_explained() {
     let nobody = "06D8R5MKTS7J0T4V3C9Q2W00";
     assert!(said(&app, &["risk", "explain", "--order", nobody]).is_err());
     app.finish().await;
-}
-
-/// A file that goes away with the machine's temporary ones.
-fn tempfile(name: &str, text: &str) -> String {
-    let file =
-        std::env::temp_dir().join(format!("zhangfang-{name}-{}.yaml", rand::random::<u64>()));
-    std::fs::write(&file, text).unwrap();
-    file.to_str().unwrap().to_owned()
 }

@@ -16,7 +16,7 @@ use zhangfang::{risk::find_rule_set, tenants::Tenant};
 
 use super::at_most;
 use crate::harness::{
-    Scratch, Server, Service, Site, demo_tenant, dev, environment, eventually, folder,
+    Folder, Scratch, Server, Service, Site, demo_tenant, dev, environment, eventually,
     free_address, ready,
 };
 
@@ -29,7 +29,7 @@ struct Process {
 
 /// What the processes stand on.
 struct Ground {
-    dir: PathBuf,
+    dir: Folder,
     scratch: Scratch,
     tenant: Tenant,
     simulator: Simulator,
@@ -37,7 +37,7 @@ struct Ground {
 
 impl Ground {
     async fn lay(name: &str) -> Self {
-        let dir = folder(name);
+        let dir = Folder::new(name);
         let scratch = Scratch::make().await;
         let tenant = demo_tenant(&scratch).await;
         let settings = SimulatorSettings {
@@ -90,7 +90,6 @@ impl Ground {
     async fn end(self) {
         self.simulator.stop().await;
         self.scratch.drop().await;
-        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 

@@ -11,13 +11,11 @@ use std::{
 use zhangfang::risk::{Action, Risk};
 
 use super::{at_most, cache, payment, somebody};
-use crate::harness::{Server, TestApp, dev, eventually, folder};
+use crate::harness::{Server, TestApp, dev, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_killed_under_load_costs_no_decision_time_and_rules_count_again_by_themselves() {
-    let redis = Server {
-        dir: folder("risk-kill").to_str().unwrap().to_owned(),
-    };
+    let redis = Server::in_folder("risk-kill");
     let start = || {
         let said = dev(&["server", "start", "redis", &redis.dir]);
         said.trim().lines().last().unwrap().to_owned()

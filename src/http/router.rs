@@ -1,6 +1,6 @@
 //! Every route.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::{Router, middleware::from_fn_with_state, routing::get};
 use utoipa::OpenApi as _;
@@ -18,8 +18,7 @@ use crate::app::App;
 /// The service's whole HTTP side.
 pub fn router(app: App) -> Router {
     let (router, document) = routes().split_for_parts();
-    let document = openapi::refined(&document);
-    let known = Arc::new(Parameters::of(&document));
+    let Described { document, known } = described(&document).clone();
     let router = router
         .route("/c/{code}", get(public::code_page::code_page))
         .route("/problems", get(problems::index))
@@ -34,7 +33,27 @@ pub fn router(app: App) -> Router {
 
 /// The whole document, as served at `/api/v1/openapi.json`.
 pub fn document() -> serde_json::Value {
-    openapi::refined(&routes().split_for_parts().1)
+    described(&routes().split_for_parts().1).document.clone()
+}
+
+/// The document of all routes, and what it knows of parameters.
+#[derive(Clone)]
+struct Described {
+    document: serde_json::Value,
+    known: Arc<Parameters>,
+}
+
+/// The routes are the program's, so they are described once, however many services there are in a
+/// process: tests have hundreds.
+fn described(document: &utoipa::openapi::OpenApi) -> &'static Described {
+    static DESCRIBED: OnceLock<Described> = OnceLock::new();
+    DESCRIBED.get_or_init(|| {
+        let document = openapi::refined(document);
+        Described {
+            known: Arc::new(Parameters::of(&document)),
+            document,
+        }
+    })
 }
 
 /// Paths are written whole in the endpoints' files, so that a search for one finds it.

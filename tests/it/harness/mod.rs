@@ -441,13 +441,18 @@ impl TestApp {
     }
 }
 
+/// For clients of services on this machine. They speak no TLS, and need not read the machine's
+/// certificates, of which there are more than a hundred.
+fn plain_http() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([])
+        .timeout(Duration::from_secs(30))
+}
+
 impl Site {
     pub(crate) fn new(base: &str, tenant: TenantId) -> Self {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(30))
-            .build()
-            .unwrap();
+        let http = plain_http().build().unwrap();
         let tokens = Tokens::new(JWT_SECRET.as_bytes(), 900);
         let admin = tokens.issue_operator(
             tenant,
@@ -482,10 +487,7 @@ impl Site {
 
     /// The same service for people whose requests come from this address.
     pub(crate) fn as_from(&self, address: std::net::IpAddr) -> Self {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .local_address(address)
-            .timeout(Duration::from_secs(30));
+        let http = plain_http().local_address(address);
         Self {
             http: http.build().unwrap(),
             ..self.clone()

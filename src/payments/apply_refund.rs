@@ -107,8 +107,8 @@ impl ApplyRefund {
         if kept.is_some_and(|kept| kept.was_rejected_for(reason)) {
             return;
         }
-        if set.get::<Alarms>(*id).is_none() {
-            let alarm = AlarmRow::of_refund(self.tenant, reason, notice, cx.now());
+        let alarm = AlarmRow::of_refund(self.tenant, reason, notice, cx.now());
+        if alarm.says_more_than(set.get::<Alarms>(*id)) {
             set.put::<Alarms>(*id, alarm);
         }
         let kind = match refund {
@@ -176,6 +176,17 @@ impl ApplyRefund {
                 headers: None,
             };
             set.put::<Callbacks>(*id, row);
+        }
+    }
+
+    /// The alarm of a callback that could not be read when it came does not say what about. It is
+    /// read now.
+    fn name_alarm(&self, set: &mut WorkingSet, cx: &Cx<'_>) {
+        if let Some((id, _, notice)) = &self.callback
+            && let Some(reason) = set.get::<Alarms>(*id).and_then(AlarmRow::unread_reason)
+        {
+            let alarm = AlarmRow::of_refund(self.tenant, reason, notice, cx.now());
+            set.put::<Alarms>(*id, alarm);
         }
     }
 
@@ -392,8 +403,8 @@ impl ApplyRefund {
             if kept.is_some_and(|kept| kept.was_rejected_for(CONTRADICTION)) {
                 return;
             }
-            if set.get::<Alarms>(*id).is_none() {
-                let alarm = AlarmRow::of_refund(self.tenant, CONTRADICTION, notice, cx.now());
+            let alarm = AlarmRow::of_refund(self.tenant, CONTRADICTION, notice, cx.now());
+            if alarm.says_more_than(set.get::<Alarms>(*id)) {
                 set.put::<Alarms>(*id, alarm);
             }
         }
@@ -567,6 +578,7 @@ impl Operation for ApplyRefund {
         cx: &mut Cx<'_>,
     ) -> Result<RefundUpdateOutcome, BookingError> {
         self.audit_statement(set, cx);
+        self.name_alarm(set, cx);
         // One that was rejected is judged again: it may be played again after what was missing is
         // there. For each reason a person is told once.
         if let Some((id, _, _)) = &self.callback

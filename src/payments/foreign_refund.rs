@@ -220,11 +220,11 @@ impl ApplyRefund {
         let about = (Some(order), Some(refund));
         let detail = detail + shared;
         put_exception(set, cx, self.tenant, kind, about, detail, None);
-        if let (Some(_), Some((id, _, notice))) = (own, &self.callback)
-            && set.get::<Alarms>(*id).is_none()
-        {
+        if let (Some(_), Some((id, _, notice))) = (own, &self.callback) {
             let alarm = AlarmRow::of_refund(self.tenant, "refund_contradiction", notice, cx.now());
-            set.put::<Alarms>(*id, alarm);
+            if alarm.says_more_than(set.get::<Alarms>(*id)) {
+                set.put::<Alarms>(*id, alarm);
+            }
         }
     }
 }

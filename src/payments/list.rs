@@ -11,8 +11,8 @@ use crate::{
     audit::Actor,
     db::{Db, DbError, Sql},
     primitives::{
-        BusinessDay, CustomerId, Id, MerchantId, Money, OrderId, OrderNo, PageLimit, Points,
-        TenantId, Timestamp,
+        BusinessDay, CustomerId, Id, MerchantId, Money, OrderId, PageLimit, Points, TenantId,
+        Timestamp,
     },
 };
 
@@ -247,13 +247,14 @@ pub async fn merchant_totals(
         .collect()
 }
 
-/// A callback that was authentic but mismatched.
+/// A callback that was authentic and not acted on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alarm {
     pub event: Id,
     /// Why the callback is not taken. An alarm is never changed, and a callback that comes again
     /// may be judged anew: then its last reason; the first one if it was taken in the end.
     pub reason: String,
+    /// Empty of a callback that could not be read, until it is read.
     pub out_trade_no: String,
     /// Empty unless it is about a refund.
     pub out_refund_no: String,
@@ -295,20 +296,26 @@ impl TryFrom<AlarmRow> for Alarm {
     }
 }
 
-/// Every alarm that names an order.
+/// Of a callback that could not be read and was read later, the alarm that says what about.
+const LAST_ALARM: &str = "(a.understood = 1 OR NOT EXISTS (SELECT 1 FROM callback_alarms b WHERE b.event_id = a.event_id AND b.understood = 1))";
+
+/// Every alarm that names an order, or is of the callback that settled it.
 pub(super) async fn alarms_of(
     db: &Db,
     tenant: TenantId,
-    order: OrderNo,
+    order: &Order,
 ) -> Result<Vec<Alarm>, DbError> {
-    let rows: Vec<AlarmRow> = sqlx::query_as(
+    let settled_by = order.state.payment().and_then(|payment| payment.settled_by);
+    let statement = format!(
         "/* payments.alarms_of */ SELECT a.event_id, COALESCE(c.reason, a.reason) AS reason, a.out_trade_no, a.out_refund_no, a.wechat_transaction_id, a.amount_fen, a.created_at \
-         FROM callback_alarms a LEFT JOIN callback_events c ON c.id = a.event_id WHERE a.out_trade_no = ? AND a.tenant_id = ? ORDER BY a.event_id",
-    )
-    .bind(order.to_string())
-    .bind(tenant)
-    .fetch_all(db.pool())
-    .await?;
+         FROM callback_alarms a LEFT JOIN callback_events c ON c.id = a.event_id WHERE (a.out_trade_no = ? OR a.event_id = ?) AND a.tenant_id = ? AND {LAST_ALARM} ORDER BY a.event_id",
+    );
+    let rows: Vec<AlarmRow> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
+        .bind(order.no().to_string())
+        .bind(settled_by.map(|id| id.bytes().to_vec()))
+        .bind(tenant)
+        .fetch_all(db.pool())
+        .await?;
     rows.into_iter().map(Alarm::try_from).collect()
 }
 
@@ -320,14 +327,16 @@ pub async fn list_alarms(
     limit: PageLimit,
 ) -> Result<Vec<Alarm>, DbError> {
     let before = before.map_or([0xff; 16], |id| *id.bytes());
-    let rows: Vec<AlarmRow> = sqlx::query_as(
+    let statement = format!(
         "/* payments.list_alarms */ SELECT a.event_id, COALESCE(c.reason, a.reason) AS reason, a.out_trade_no, a.out_refund_no, a.wechat_transaction_id, a.amount_fen, a.created_at \
-         FROM callback_alarms a LEFT JOIN callback_events c ON c.id = a.event_id WHERE a.tenant_id = ? AND a.event_id < ? ORDER BY a.event_id DESC LIMIT ?",
-    )
-    .bind(tenant)
-    .bind(before.as_slice())
-    .bind(limit.probe())
-    .fetch_all(db.pool())
-    .await?;
+         FROM callback_alarms a LEFT JOIN callback_events c ON c.id = a.event_id WHERE a.tenant_id = ? AND a.event_id < ? \
+         AND {LAST_ALARM} ORDER BY a.event_id DESC LIMIT ?",
+    );
+    let rows: Vec<AlarmRow> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
+        .bind(tenant)
+        .bind(before.as_slice())
+        .bind(limit.probe())
+        .fetch_all(db.pool())
+        .await?;
     rows.into_iter().map(Alarm::try_from).collect()
 }

@@ -60,7 +60,7 @@ pub async fn order_history(
     causes.extend(sharings);
     Ok(Some(OrderHistory {
         transfers: transfers_of(db, tenant, &causes).await?,
-        alarms: list::alarms_of(db, tenant, view.order.no()).await?,
+        alarms: list::alarms_of(db, tenant, &view.order).await?,
         exceptions: exceptions_of(db, tenant, id).await?,
         at: db.now(),
         decisions: risk::decisions_on(db, tenant, id.id()).await?,

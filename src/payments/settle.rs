@@ -574,8 +574,8 @@ impl SettlePayment {
         if kept.is_some_and(|kept| kept.was_rejected_for(reason)) {
             return;
         }
-        if set.get_loaded::<Alarms>(*id).is_none() {
-            let alarm = AlarmRow::of_payment(self.tenant, reason, &self.notice, cx.now());
+        let alarm = AlarmRow::of_payment(self.tenant, reason, &self.notice, cx.now());
+        if alarm.says_more_than(set.get_loaded::<Alarms>(*id)) {
             set.put::<Alarms>(*id, alarm);
         }
         self.store_callback(set, cx, CallbackOutcome::Rejected, Some(reason));

@@ -1,8 +1,9 @@
 //! Callbacks that two processes are told of at one time, and those that are played again.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, MySqlConnection};
 use tokio::task::JoinHandle;
 use zhangfang::{
@@ -376,6 +377,99 @@ async fn what_failed_and_is_nobodys_to_handle_does_not_stay_failed() {
     let ignored = kept(&setup, CallbackOutcome::Ignored).await;
     assert_eq!((ignored.len(), &ignored[0].reason), (1, &None));
     assert_eq!(&ignored[0].body[..], &body[..]);
+    setup.app.finish().await;
+}
+
+/// The alarm of a callback that could not be read says what about once it is read, whatever becomes
+/// of the callback: it is found from the order, and the list has it once.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_of_what_could_not_be_read_names_its_order_once_it_is_read() {
+    let setup = RefundSetup::open().await;
+    let (tenant, admin) = (setup.app.tenant.id, setup.app.admin());
+    let settled = unpaid(&setup, 1_000, "settled").await;
+    let mismatched = unpaid(&setup, 1_100, "mismatched").await;
+    let refunded = setup.paid(1_200, "refunded").await;
+    let refund = setup.refund(refunded, Some(400), "r").await;
+    let contradicted = setup.paid(1_300, "contradicted").await;
+    for body in ["n1", "n2", "n3", "n4"] {
+        let early = take(&setup, &Bytes::from_static(body.as_bytes())).await;
+        assert!(
+            matches!(early, Err(CallbackError::Unverified(_))),
+            "{early:?}"
+        );
+    }
+    let listed = async || {
+        let page = admin.get("/api/v1/admin/callback-alarms").await.expect(200);
+        let alarms = page["items"].as_array().unwrap().clone();
+        let event = |alarm: &Value| alarm["event_id"].as_str().unwrap().to_owned();
+        alarms
+            .into_iter()
+            .map(|alarm| (event(&alarm), alarm))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let unread = listed().await;
+    assert_eq!(unread.len(), 4);
+    for alarm in unread.values() {
+        assert_eq!(
+            (&alarm["out_trade_no"], &alarm["reason"]),
+            (&json!(""), &json!("malformed"))
+        );
+    }
+
+    let (channel, at) = (&setup.channel, SystemClock.now());
+    channel.paid_notice(&settled, "4201", at, "n1");
+    channel.paid_notice(&mismatched, "4202", at, "n2");
+    let transaction = |order: &Order| {
+        let payment = order.state.payment().unwrap();
+        payment.wechat_transaction_id.clone()
+    };
+    let refunded = setup.order(refunded).await;
+    let of = (SUB_MCHID, &*transaction(&refunded));
+    channel.refund_notice(&refund, RefundStatus::Success, of, "n3");
+    let contradicted = setup.order(contradicted).await;
+    channel.refunds_elsewhere(&contradicted, "TK", 9_999, RefundStatus::Success);
+    channel.foreign_notice(&contradicted, "TK", &transaction(&contradicted), "n4");
+    let misled = setup.app.through(&Arc::new(channel.of_another_program()));
+    let failed = kept(&setup, CallbackOutcome::Failed).await;
+    for (body, order, reason, outcome) in [
+        ("n1", &settled, "malformed", "settled"),
+        ("n2", &mismatched, "wrong_account", "rejected"),
+        ("n3", &refunded, "malformed", "refund"),
+        ("n4", &contradicted, "wrong_amount", "rejected"),
+    ] {
+        let event = failed.iter().find(|kept| kept.body == body.as_bytes());
+        let event = event.unwrap().id;
+        let payments = if body == "n2" {
+            &misled
+        } else {
+            &setup.payments
+        };
+        for _ in 0..2 {
+            let by = Actor::operator("lin");
+            let played = payments::replay_callback(payments, tenant, event, by).await;
+            assert!(played.is_ok(), "{body}: {played:?}");
+        }
+        let alarms = listed().await;
+        assert_eq!(alarms.len(), 4);
+        let alarm = &alarms[&event.to_string()];
+        let no = order.no().to_string();
+        assert_eq!(
+            (&alarm["out_trade_no"], &alarm["reason"]),
+            (&json!(no), &json!(reason))
+        );
+        let history = admin
+            .get(&format!("/api/v1/admin/payments/{no}/history"))
+            .await;
+        let of_order = history.expect(200)["alarms"].clone();
+        assert_eq!(of_order.as_array().unwrap().len(), 1, "{of_order}");
+        assert_eq!(of_order[0]["reason"], reason);
+        let by_name = CallbackOutcome::from_name(outcome).unwrap();
+        let now = kept(&setup, by_name).await;
+        assert!(
+            now.iter().any(|kept| kept.id == event),
+            "{body} is not {outcome}"
+        );
+    }
     setup.app.finish().await;
 }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::{
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
     payments::{
-        CallbackOutcome, Notice, NoticeBody, NoticeError, NoticeHeaders, Payments,
+        CallbackOutcome, Notice, NoticeBody, NoticeError, NoticeHeaders, PaidNotice, Payments,
         RefundUpdateOutcome, SettleOutcome,
         apply_refund::apply,
         query_order::settle_payment_first,
@@ -221,6 +221,56 @@ pub(in crate::payments) async fn handle_notice(
     }
 }
 
+/// Notes what the alarm of a payment's callback is about, if it could not be read when it came.
+/// ([`ApplyRefund`] does so itself; a settlement does not look for alarms.)
+pub(in crate::payments) async fn name_alarm(
+    payments: &Payments,
+    tenant: TenantId,
+    event: Id,
+    notice: PaidNotice,
+) -> Result<(), DbError> {
+    let operation = NameAlarm {
+        tenant,
+        event,
+        notice,
+    };
+    match payments.db.submit(operation).await {
+        Ok(()) => Ok(()),
+        Err(SubmitError::Db(error)) => Err(error),
+        Err(SubmitError::Refused(never)) => match never {},
+    }
+}
+
+#[derive(Debug)]
+struct NameAlarm {
+    tenant: TenantId,
+    event: Id,
+    notice: PaidNotice,
+}
+
+impl Operation for NameAlarm {
+    type Reply = ();
+    type Refusal = std::convert::Infallible;
+    const NAME: &'static str = "payments.name_alarm";
+
+    fn lane(&self) -> Lane {
+        self.event.lane()
+    }
+
+    fn rows(&self, want: &mut Wanted, _set: &WorkingSet) {
+        want.row::<Alarms>(self.event);
+    }
+
+    fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<(), Self::Refusal> {
+        let kept = set.get::<Alarms>(self.event);
+        if let Some(reason) = kept.and_then(AlarmRow::unread_reason) {
+            let alarm = AlarmRow::of_payment(self.tenant, reason, &self.notice, cx.now());
+            set.put::<Alarms>(self.event, alarm);
+        }
+        Ok(())
+    }
+}
+
 /// A refund of an order that is not paid here, and WeChat does not say now that it is.
 const UNPAID: &str = "refund_of_unpaid";
 
@@ -397,7 +447,7 @@ impl Operation for StoreCallback {
 
     fn decide(&self, set: &mut WorkingSet, cx: &mut Cx<'_>) -> Result<(), Self::Refusal> {
         if let Some(alarm) = &self.alarm
-            && set.get::<Alarms>(self.event).is_none()
+            && alarm.says_more_than(set.get::<Alarms>(self.event))
         {
             set.put::<Alarms>(self.event, alarm.clone());
         }

@@ -8,7 +8,7 @@ use super::{HandledCallback, handle};
 use crate::{
     audit::{self, Actor, AuditAction},
     db::{Db, DbError, Tx, Work},
-    payments::{CallbackOutcome, NoticeError, NoticeHeaders, Payments},
+    payments::{CallbackOutcome, NoticeBody, NoticeError, NoticeHeaders, Payments},
     primitives::{Id, PageLimit, TenantId, Timestamp},
 };
 
@@ -128,8 +128,15 @@ pub async fn replay_callback(
         let notice = channel.reread_notice(&stored.body);
         (notice.map_err(ReplayError::Unverified)?, stored.id)
     };
+    let paid = match &notice.body {
+        NoticeBody::Paid(paid) => Some(paid.clone()),
+        NoticeBody::Refund(_) | NoticeBody::Other { .. } => None,
+    };
     let taken =
         handle::handle_notice(payments, tenant, notice, event, Bytes::from(stored.body)).await?;
+    if let Some(paid) = paid {
+        handle::name_alarm(payments, tenant, event, paid).await?;
+    }
     metrics::counter!("callbacks_replayed_total", "outcome" => taken.outcome().name()).increment(1);
     let note = NoteReplay {
         tenant,

@@ -142,6 +142,8 @@ pub(crate) struct Alarms;
 
 #[derive(Debug, Clone)]
 pub(crate) struct AlarmRow {
+    /// What it says could be read.
+    understood: bool,
     tenant: TenantId,
     reason: String,
     out_trade_no: String,
@@ -159,6 +161,7 @@ impl AlarmRow {
         at: Timestamp,
     ) -> Self {
         Self {
+            understood: true,
             tenant,
             reason: reason.to_owned(),
             out_trade_no: short(&notice.out_trade_no),
@@ -176,6 +179,7 @@ impl AlarmRow {
         at: Timestamp,
     ) -> Self {
         Self {
+            understood: true,
             tenant,
             reason: reason.to_owned(),
             out_trade_no: short(&notice.refund.out_trade_no),
@@ -191,6 +195,7 @@ impl AlarmRow {
     /// Of a callback that is authentic and says nothing that we understand.
     pub(crate) fn of_unreadable(tenant: TenantId, reason: &str, at: Timestamp) -> Self {
         Self {
+            understood: false,
             tenant,
             reason: reason.to_owned(),
             out_trade_no: String::new(),
@@ -199,6 +204,17 @@ impl AlarmRow {
             amount: Money::ZERO,
             at,
         }
+    }
+
+    /// Whether a callback with the alarm `kept`, or none, gets this one. An alarm is raised once; of
+    /// a callback that could not be read there is another, once it is read.
+    pub(crate) fn says_more_than(&self, kept: Option<&Self>) -> bool {
+        kept.is_none_or(|kept| self.understood && !kept.understood)
+    }
+
+    /// Why it was raised, if it does not say what about.
+    pub(crate) fn unread_reason(&self) -> Option<&str> {
+        (!self.understood).then_some(&self.reason)
     }
 }
 
@@ -214,7 +230,7 @@ impl RowSet for Alarms {
 
 impl LoadRows for Alarms {
     fn load(keys: &[Id], sql: &mut Sql) {
-        sql.push("SELECT /* payments.load_alarms */ event_id, tenant_id, reason, out_trade_no, wechat_transaction_id, amount_fen, created_at, out_refund_no FROM callback_alarms WHERE event_id IN (");
+        sql.push("SELECT /* payments.load_alarms */ event_id, tenant_id, reason, out_trade_no, wechat_transaction_id, amount_fen, created_at, out_refund_no, understood FROM callback_alarms WHERE event_id IN (");
         sql.list(keys, |sql, key| {
             sql.bytes(key.bytes());
         });
@@ -223,6 +239,7 @@ impl LoadRows for Alarms {
 
     fn read(row: &MySqlRow) -> Result<(Id, AlarmRow), sqlx::Error> {
         let alarm = AlarmRow {
+            understood: row.try_get::<i8, _>(8)? != 0,
             tenant: TenantId(row.try_get(1)?),
             reason: row.try_get(2)?,
             out_trade_no: row.try_get(3)?,
@@ -234,18 +251,26 @@ impl LoadRows for Alarms {
         };
         Ok((read_id(row, 0)?, alarm))
     }
+
+    fn merge(base: &mut Option<AlarmRow>, row: AlarmRow) {
+        if row.says_more_than(base.as_ref()) {
+            *base = Some(row);
+        }
+    }
 }
 
 impl RecordRows for Alarms {
+    /// Always another row: what was raised is never changed.
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         out.rows(
-            "INSERT /* payments.insert_alarms */ INTO callback_alarms (event_id, tenant_id, reason, out_trade_no, wechat_transaction_id, amount_fen, created_at, out_refund_no) VALUES ",
+            "INSERT /* payments.insert_alarms */ INTO callback_alarms (event_id, understood, tenant_id, reason, out_trade_no, wechat_transaction_id, amount_fen, created_at, out_refund_no) VALUES ",
             changes,
             "",
             true,
             |sql, change| {
                 let alarm = change.after;
-                sql.push("(").bytes(change.key.bytes()).push(",").int(alarm.tenant.0).push(",").text(&alarm.reason);
+                sql.push("(").bytes(change.key.bytes()).push(",").int(u8::from(alarm.understood));
+                sql.push(",").int(alarm.tenant.0).push(",").text(&alarm.reason);
                 sql.push(",").text(&alarm.out_trade_no).push(",").text(&alarm.wechat_transaction_id);
                 sql.push(",").int(alarm.amount.get()).push(",").time(alarm.at).push(",").text(&alarm.out_refund_no).push(")");
             },

@@ -176,6 +176,11 @@ pub(crate) fn is_refused_by_group(error: &sqlx::Error) -> bool {
     number(error) == Some(REFUSED_BY_GROUP)
 }
 
+/// `SET` of a variable that the server does not have.
+pub(super) fn is_unknown_variable(error: &sqlx::Error) -> bool {
+    number(error) == Some(1193)
+}
+
 pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
     error
         .as_database_error()

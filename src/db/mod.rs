@@ -227,7 +227,13 @@ async fn prepare_session(conn: &mut MySqlConnection) -> Result<(), sqlx::Error> 
          sql_mode = 'STRICT_TRANS_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
     )
     .await?;
-    Ok(())
+    // Galera: a read waits until this node has applied what the group has committed, so that behind
+    // one address of several nodes what one of them has answered is known to all. Other servers do
+    // not know the variable, or ignore it.
+    match conn.execute("SET SESSION wsrep_sync_wait = 1").await {
+        Err(error) if error::is_unknown_variable(&error) => Ok(()),
+        done => done.map(|_| ()),
+    }
 }
 
 /// How long an idle connection may take to say that it is sound.

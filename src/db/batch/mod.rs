@@ -26,7 +26,8 @@
 //! between its call and its answer; a refusal, which writes nothing that could guard it, is true of
 //! that moment and final; and rows that contradict each other are broken books
 //! ([`Cx::inconsistent`]), never a matter of bad luck.
-//! (On Galera the moment is this node's, and may lie a little behind what another has answered.)
+//! (On Galera the moment is this node's. The session waits for it to have what the group had
+//! committed, `wsrep_sync_wait`, so it does not lie behind what another node has answered.)
 //!
 //! That moment is over when the batch is written. What a decision must be sure of then is guarded
 //! by something that the same operation writes and that can be written only if it is still what was

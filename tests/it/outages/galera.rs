@@ -113,6 +113,77 @@ async fn a_conflict_from_another_node_leaves_nothing_of_a_packet() {
     }
 }
 
+/// Two processes behind one address of two nodes: what one has answered the other knows, though its
+/// node has not applied it yet when it is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_node_has_answered_is_waited_for() {
+    let Some(cluster) = Galera::start().await else {
+        return;
+    };
+    let scratch = Scratch::make_on(cluster.roots[0].clone()).await;
+    let tenant = demo_tenant(&scratch).await;
+    let database = scratch.owner.get_database().unwrap();
+    let node = |index: usize| cluster.roots[index].clone().database(database);
+    let process = |index: usize| {
+        let mut options = DbOptions::new(node(index).username("zhangfang"));
+        options.committers = 1;
+        db_of(options)
+    };
+    let (here, there) = (process(0).await, process(1).await);
+    let customer = someone(&here);
+    let adjust = |points| Adjust {
+        tenant: tenant.id,
+        cause: here.new_id(customer.lane()),
+        customer,
+        points,
+        pending: false,
+    };
+    // Their node applies nothing until the lock is given back.
+    let mut holder = node(1).connect().await.unwrap();
+    sqlx::raw_sql("FLUSH TABLES WITH READ LOCK")
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    assert!(here.submit(adjust(5)).await.unwrap());
+    let reading = tokio::spawn({
+        let there = there.clone();
+        async move {
+            sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM transfers")
+                .fetch_one(there.pool())
+                .await
+        }
+    });
+    let spending = tokio::spawn({
+        let (there, operation) = (there.clone(), adjust(-5));
+        async move { there.submit(operation).await }
+    });
+    let onlooker = tokio::sync::Mutex::new(node(1).connect().await.unwrap());
+    eventually("both were answered, or wait for the node", || async {
+        let waiting = "user = 'zhangfang' AND info IS NOT NULL";
+        let waiting = sessions(&mut *onlooker.lock().await, waiting).await?.len();
+        let answered = [reading.is_finished(), spending.is_finished()];
+        let answered = answered.into_iter().filter(|answered| *answered).count();
+        (waiting + answered >= 2).then_some(())
+    })
+    .await;
+    sqlx::raw_sql("UNLOCK TABLES")
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    assert_eq!(
+        reading.await.unwrap().unwrap(),
+        1,
+        "an answer was not known"
+    );
+    assert!(spending.await.unwrap().unwrap(), "refused what there is");
+    zhangfang::jobs::drain(&here).await.unwrap();
+    for db in [&here, &there] {
+        db.close().await;
+    }
+    let report = verify::verify(&node(1), &mut ()).await.unwrap();
+    assert!(report.is_clean(), "{report}");
+}
+
 /// Transactions of a node that another node's have ended so far.
 async fn aborted(node: &mut sqlx::MySqlConnection) -> u64 {
     let (_, count): (String, String) = sqlx::query_as("SHOW STATUS LIKE 'wsrep_local_bf_aborts'")

@@ -32,6 +32,10 @@ pub enum DbError {
     /// Someone must look.
     #[error("inconsistency: {0}")]
     Inconsistent(&'static str),
+    /// A row has a code, a name or a value that there is not, as no program writes it. Someone must
+    /// look.
+    #[error("a row cannot be read")]
+    Unreadable(#[source] sqlx::Error),
     /// An operation's rows ran into this constraint again on fresh rows, which is no race: they can
     /// never be written. Nothing was done. Someone must look.
     #[error("the rows violate {0}, and did so again on fresh rows")]
@@ -60,6 +64,7 @@ impl From<sqlx::Error> for DbError {
         match number(&error) {
             Some(number) if AWAY.contains(&number) => Self::Unavailable(Some(error)),
             Some(_) => Self::Sql(error),
+            None if is_unreadable(&error) => Self::Unreadable(error),
             None if is_row_trouble(&error) => Self::Sql(error),
             None => Self::Unavailable(Some(error)),
         }
@@ -83,8 +88,17 @@ impl DbError {
             | Self::Stopping
             | Self::ClockOff
             | Self::Inconsistent(_) => true,
-            Self::Unavailable(_) | Self::Timeout(_) | Self::Sql(_) | Self::Migrate(_) => false,
+            Self::Unavailable(_)
+            | Self::Timeout(_)
+            | Self::Unreadable(_)
+            | Self::Sql(_)
+            | Self::Migrate(_) => false,
         }
+    }
+
+    /// Met because of what a row says, the connection being sound and the others readable.
+    pub(crate) const fn is_of_row(&self) -> bool {
+        matches!(self, Self::Inconsistent(_) | Self::Unreadable(_))
     }
 
     /// The connection on which this was met, or waited for in vain, must not be used again.
@@ -111,6 +125,7 @@ impl DbError {
             | Self::Stopping
             | Self::ClockOff
             | Self::Inconsistent(_)
+            | Self::Unreadable(_)
             | Self::Sql(_)
             | Self::Migrate(_) => None,
         }
@@ -194,12 +209,18 @@ pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
     matches!(number(error), Some(1213 | 1205 | 1020 | 3101 | 1412 | 1317))
 }
 
+fn is_unreadable(error: &sqlx::Error) -> bool {
+    matches!(
+        error,
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)
+    )
+}
+
+/// Asked for wrongly: of this program, not of the row.
 fn is_row_trouble(error: &sqlx::Error) -> bool {
     matches!(
         error,
         sqlx::Error::RowNotFound
-            | sqlx::Error::ColumnDecode { .. }
-            | sqlx::Error::Decode(_)
             | sqlx::Error::Encode(_)
             | sqlx::Error::ColumnIndexOutOfBounds { .. }
             | sqlx::Error::ColumnNotFound(_)

@@ -55,10 +55,16 @@ impl From<DbError> for Problem {
                 tracing::warn!(error = %WithCauses(&error), "the database is away");
                 unavailable("unavailable", "Outcome unknown: repeat with the same key")
             }
-            DbError::Inconsistent(_)
-            | DbError::Violation(_)
-            | DbError::Sql(_)
-            | DbError::Migrate(_) => broken(&error),
+            DbError::Inconsistent(_) | DbError::Unreadable(_) => {
+                tracing::error!(error = %WithCauses(&error), "a request met what cannot be");
+                Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "books_inconsistent",
+                    "What is stored contradicts itself or cannot be read: somebody must look",
+                    "数据异常，需人工处理；如需帮助，请提供追踪号",
+                )
+            }
+            DbError::Violation(_) | DbError::Sql(_) | DbError::Migrate(_) => broken(&error),
         }
     }
 }

@@ -19,6 +19,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("amount_out_of_range", "The amount is outside of what one payment may be; field.expected says the range.", "金额超出单笔允许的范围，见 field.expected。"),
     ("amount_required", "The code leaves the amount open, so amount_fen is required.", "该收款码未固定金额，必须传 amount_fen。"),
     ("body_too_large", "The body is larger than the service takes. It was not read, and nothing was done.", "请求体超过上限，未被读取，未作任何处理。"),
+    ("books_inconsistent", "A row that the request needs has a code, a name or an amount that there is not, or rows contradict each other: no program writes that. Nothing was done, and repeating does not help. The service's log says which row, under trace_id; zhangfang verify-ledger names all that are wrong.", "请求涉及的数据中有不存在的状态、名称或金额，或数据之间互相矛盾，并非程序所写。未作任何处理，重试无效。服务日志中按 trace_id 可查到具体记录；zhangfang verify-ledger 会列出全部异常。"),
     ("callback_not_found", "There is no callback with this id.", "没有该编号的回调记录。"),
     ("callback_unverified", "The stored callback does not verify with the keys of today: nothing was done.", "以当前密钥无法验证该回调，未作处理。"),
     ("challenge_expired", "The challenge's time is over. Repeat the request that led to it to get another.", "验证已超时。请重新发起原请求以获取新的验证。"),

@@ -48,7 +48,7 @@ pub async fn list_parked(db: &Db) -> Result<Vec<ParkedCommit>, DbError> {
 pub(super) fn is_of_a_commit(error: &DbError) -> bool {
     match error {
         DbError::Inconsistent(what) => *what != GAP,
-        DbError::Violation(_) => true,
+        DbError::Violation(_) | DbError::Unreadable(_) => true,
         DbError::Sql(error) => match error.as_database_error() {
             // Data, constraints, and what a trigger says. Not: rights, missing tables, space.
             Some(told) => {
@@ -58,7 +58,7 @@ pub(super) fn is_of_a_commit(error: &DbError) -> bool {
                     .any(|class| state.starts_with(class));
                 of_data || crate::db::is_constraint(error)
             }
-            None => true, // a row that cannot be read
+            None => true, // asked for wrongly
         },
         DbError::Overloaded
         | DbError::Contention(_)

@@ -78,7 +78,7 @@ async fn submit_refund(payments: &Payments, refund: Refund, until: Timestamp) ->
         }
         Err(error) => {
             tracing::warn!(refund.no = %refund.no(), reason = %error, "what WeChat said of a refund was not noted; it will be asked again");
-            if matches!(error, DbError::Inconsistent(_)) {
+            if error.is_of_row() {
                 note_refusal(payments, &refund).await;
             }
             refund

@@ -212,7 +212,7 @@ impl RulesSource {
                 log_rejected(&error, number);
                 Ok(set)
             }
-            Ok(None) | Err(DbError::Inconsistent(_)) => Err(error),
+            Ok(None) | Err(DbError::Inconsistent(_) | DbError::Unreadable(_)) => Err(error),
             Err(failure) => Err(failure.into()),
         }
     }

@@ -514,7 +514,7 @@ impl Session {
 /// True for what one operation of a batch can have caused, the connection being sound: the others
 /// shall not suffer for it.
 const fn is_of_a_row(error: &DbError) -> bool {
-    matches!(error, DbError::Sql(_) | DbError::Inconsistent(_))
+    error.is_of_row() || matches!(error, DbError::Sql(_))
 }
 
 impl Group {

@@ -128,6 +128,7 @@ fn answer(taken: Result<HandledCallback, CallbackError>) -> Response {
                 | DbError::ReadOnly
                 | DbError::Timeout(_)
                 | DbError::Inconsistent(_)
+                | DbError::Unreadable(_)
                 | DbError::Violation(_)
                 | DbError::Sql(_)
                 | DbError::Migrate(_) => fail(StatusCode::INTERNAL_SERVER_ERROR, "not stored"),

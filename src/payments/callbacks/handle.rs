@@ -122,6 +122,7 @@ async fn verify_and_handle(
 const fn permanent_reason(error: &DbError) -> Option<&'static str> {
     match error {
         DbError::Inconsistent(what) => Some(what),
+        DbError::Unreadable(_) => Some("row_unreadable"),
         DbError::Violation(_) | DbError::Sql(_) | DbError::Migrate(_) => Some("database_refuses"),
         DbError::Overloaded
         | DbError::Contention(_)

@@ -150,7 +150,7 @@ async fn a_review_that_the_books_contradict_is_not_decided_until_they_are_mended
     ] {
         bench.app().execute(damage).await;
         let refused = bench.approve(order, "lin").await;
-        refused.refused(500, "internal_error");
+        refused.refused(500, "books_inconsistent");
         let after = bench.app().count("SELECT COUNT(*) FROM commits").await;
         assert_eq!(after, commits, "{damage}");
         bench.app().execute(repair).await;

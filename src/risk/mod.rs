@@ -132,6 +132,7 @@ mod watch_file;
 
 pub use active_rules::{ActiveRules, Firings, LoadError, Loaded, ReloadError, StartError};
 pub use backtest::{ActionChange, Backtest, BacktestReport, RuleComparison};
+pub(crate) use challenge::ChallengeStateKind;
 pub use challenge::{
     AnswerChallenge, Challenge, ChallengeAnswer, ChallengeState, Stop, find_challenge,
 };

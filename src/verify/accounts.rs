@@ -34,7 +34,7 @@ pub(super) async fn check(
     let mut debts = Debts::default();
     let mut totals: HashMap<Asset, Sums> = HashMap::new();
     let mut met = 0_usize;
-    while let Some((id, account)) = accounts.next(conn).await? {
+    while let Some((id, account)) = accounts.next(conn, report).await? {
         progress.advance(accounts.rows_since_last());
         let Some(kind) = id.kind() else {
             report.violated(
@@ -81,13 +81,13 @@ pub(super) async fn check(
         }
     }
     debts.finish(report);
-    while let Some(orphan) = lots.next(conn).await? {
+    while let Some(orphan) = lots.next(conn, report).await? {
         without_account(orphan.account, report);
     }
-    while let Some(orphan) = holds.next(conn).await? {
+    while let Some(orphan) = holds.next(conn, report).await? {
         without_account(orphan.account, report);
     }
-    if let Some(orphan) = transfers.next(conn).await? {
+    if let Some(orphan) = transfers.next(conn, report).await? {
         report.violated(
             Invariant::SumsEqualTransfers,
             format!(
@@ -156,7 +156,7 @@ async fn replay(
 ) -> Result<LotReplay, DbError> {
     let (mut played, mut version) = (Sums::default(), 0_u32);
     let (mut lots, mut earned) = (LotReplay::default(), DayCount::default());
-    while let Some(posting) = transfers.peek(conn).await? {
+    while let Some(posting) = transfers.peek(conn, report).await? {
         let transfer = posting.transfer;
         let Some(touched) = transfer.constrained_account() else {
             break;
@@ -164,7 +164,7 @@ async fn replay(
         if touched > id {
             break;
         }
-        transfers.next(conn).await?;
+        transfers.next(conn, report).await?;
         if touched < id {
             report.violated(
                 Invariant::SumsEqualTransfers,
@@ -251,10 +251,10 @@ async fn holds_of(
     holds: &mut Cursor<Holds>,
     report: &mut Report,
 ) -> Result<(), DbError> {
-    while let Some(row) = holds.peek(conn).await?
+    while let Some(row) = holds.peek(conn, report).await?
         && row.account <= id
     {
-        holds.next(conn).await?;
+        holds.next(conn, report).await?;
         if row.account < id {
             without_account(row.account, report);
             continue;
@@ -281,10 +281,10 @@ async fn lots_of(
     report: &mut Report,
 ) -> Result<(), DbError> {
     let (mut left, mut sound) = (0_i64, true);
-    while let Some(row) = lots.peek(conn).await?
+    while let Some(row) = lots.peek(conn, report).await?
         && row.account <= id
     {
-        lots.next(conn).await?;
+        lots.next(conn, report).await?;
         if row.account < id {
             without_account(row.account, report);
             continue;

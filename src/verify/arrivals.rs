@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::{MySqlConnection, Row as _};
 
-use super::{Invariant, Report};
+use super::{
+    Invariant, Report,
+    readable::{RowKey, readable},
+};
 use crate::{
     db::{DbError, Sql},
     outbox::{self, Event},
@@ -64,7 +67,7 @@ pub(super) async fn check_events<'a>(
     }
     let mut arrivals = Arrivals::default();
     for chunk in reported.chunks(2_000) {
-        let rows = rows(conn, chunk).await?;
+        let rows = rows(conn, chunk, report).await?;
         for (refund, said) in chunk {
             arrivals.add(*refund);
             let row = rows.get(refund);
@@ -79,6 +82,7 @@ pub(super) async fn check_events<'a>(
 async fn rows(
     conn: &mut MySqlConnection,
     reported: &[(RefundId, Row)],
+    report: &mut Report,
 ) -> Result<HashMap<RefundId, Row>, DbError> {
     let mut sql = Sql::new(
         "SELECT /* verify.arrived */ id, order_id, merchant_id, amount_fen, points_due, finished_at FROM refunds WHERE id IN (",
@@ -88,18 +92,17 @@ async fn rows(
     });
     sql.push(")");
     let rows = sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await?;
-    rows.iter()
-        .map(|row| {
-            let said = (
-                row.try_get(1)?,
-                row.try_get(2)?,
-                row.try_get(3)?,
-                row.try_get(4)?,
-                row.try_get(5)?,
-            );
-            Ok((row.try_get(0)?, said))
-        })
-        .collect()
+    let arrived = readable(&rows, RowKey("refunds", 1), report, |row| {
+        let said = (
+            row.try_get(1)?,
+            row.try_get(2)?,
+            row.try_get(3)?,
+            row.try_get(4)?,
+            row.try_get(5)?,
+        );
+        Ok((row.try_get(0)?, said))
+    });
+    Ok(arrived.into_iter().collect())
 }
 
 /// Every refund that arrived was told, once. The two numbers tell; only when they differ is the odd

@@ -24,6 +24,7 @@ use sqlx::MySqlConnection;
 use super::{
     Invariant, Report,
     pages::{EarnedBy, Posting},
+    readable::{RowKey, readable_as},
     rules::Rules,
 };
 use crate::{
@@ -62,7 +63,7 @@ impl DayCount {
             Some(EarnedBy {
                 rule_version: Some(version),
                 ..
-            }) => rules.get(conn, transfer.tenant, version).await?,
+            }) => rules.get(conn, transfer.tenant, version, report).await?,
             Some(_) | None => None,
         };
         // A credit without its order or its rule is named by invariants 5 and 6.
@@ -159,14 +160,16 @@ pub(super) async fn check_budgets(
     rules: &mut Rules,
     report: &mut Report,
 ) -> Result<(), DbError> {
-    let budgets: Vec<(TenantId, u32, i64)> = sqlx::query_as(
+    let rows = sqlx::raw_sql(
         "/* verify.budgets */ SELECT tenant_id, rule_version, granted FROM point_budgets ORDER BY tenant_id, rule_version",
     )
     .fetch_all(&mut *conn)
     .await?;
+    let of = RowKey("point_budgets", 2);
+    let budgets: Vec<(TenantId, u32, i64)> = readable_as(&rows, of, report);
     report.looked_at(Invariant::CapsHold, 1);
     for (tenant, version, granted) in &budgets {
-        let rule = rules.get(conn, *tenant, *version).await?;
+        let rule = rules.get(conn, *tenant, *version, report).await?;
         if rule.and_then(|rule| rule.terms.total_cap).is_none() {
             report.violated(
                 Invariant::CapsHold,

@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::{MySqlConnection, Row as _};
+use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 
 use super::{
     Invariant, Progress, Report,
     arrivals::{self, Arrivals},
     point_days::Moves,
+    readable::{RowKey, readable, reason},
 };
 use crate::{
     db::{DbError, Sql, batch::seal},
@@ -75,7 +76,7 @@ async fn walk(
     let (mut previous, mut last) = ([0_u8; 32], 0_u64);
     let mut sum = CommitTotals::default();
     loop {
-        let page = read_page(conn, committer, last).await?;
+        let page = read_page(conn, committer, last, report).await?;
         if page.is_empty() {
             break;
         }
@@ -96,7 +97,7 @@ async fn walk(
             .iter()
             .flatten()
             .for_each(|event| moves.add_event(event));
-        let transfers = load_transfers(conn, &reported).await?;
+        let transfers = load_transfers(conn, &reported, report).await?;
         for (commit, events) in page.iter().zip(&reported) {
             report.expect(Invariant::ChainIsUnbroken, commit.seq == last + 1, || {
                 format!(
@@ -140,29 +141,47 @@ async fn read_page(
     conn: &mut MySqlConnection,
     committer: CommitterId,
     after: u64,
+    report: &mut Report,
 ) -> Result<Vec<Commit>, DbError> {
-    let rows = sqlx::query("/* verify.commits */ SELECT seq, committed_at, events, seal FROM commits WHERE committer = ? AND seq > ? ORDER BY seq LIMIT 100")
-        .bind(committer)
-        .bind(i64::try_from(after).unwrap_or(i64::MAX))
-        .fetch_all(conn)
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let seq: i64 = row.try_get(0)?;
-            Ok(Commit {
-                seq: u64::try_from(seq)
-                    .map_err(|_| DbError::Inconsistent("negative commit number"))?,
-                at: row.try_get(1)?,
-                events: row.try_get(2)?,
-                seal: row.try_get(3)?,
-            })
-        })
-        .collect()
+    let mut sql = Sql::new(
+        "SELECT /* verify.commits */ committer, seq, committed_at, events, seal FROM commits WHERE committer = ",
+    );
+    sql.int(committer.0).push(" AND seq > ");
+    sql.int(i64::try_from(after).unwrap_or(i64::MAX));
+    sql.push(" ORDER BY seq LIMIT 100");
+    let rows = sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await?;
+    let mut commits = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let seq: i64 = row.try_get(1)?;
+        let seq = u64::try_from(seq).unwrap_or(u64::MAX);
+        let commit = read_commit(row, seq).unwrap_or_else(|error| {
+            report.unreadable(RowKey("commits", 2).name(row), reason(row, &error));
+            // In its place in the chain, which is broken there.
+            Commit {
+                seq,
+                at: Timestamp::from_micros(0),
+                events: Vec::new(),
+                seal: Vec::new(),
+            }
+        });
+        commits.push(commit);
+    }
+    Ok(commits)
+}
+
+fn read_commit(row: &MySqlRow, seq: u64) -> Result<Commit, sqlx::Error> {
+    Ok(Commit {
+        seq,
+        at: row.try_get(2)?,
+        events: row.try_get(3)?,
+        seal: row.try_get(4)?,
+    })
 }
 
 async fn load_transfers(
     conn: &mut MySqlConnection,
     reported: &[Vec<Event>],
+    report: &mut Report,
 ) -> Result<HashMap<EntryId, Vec<Transfer>>, DbError> {
     let entries: Vec<EntryId> = reported.iter().flatten().filter_map(Event::entry).collect();
     let mut found: HashMap<EntryId, Vec<Transfer>> = HashMap::new();
@@ -174,11 +193,10 @@ async fn load_transfers(
             sql.bytes(entry.bytes());
         });
         sql.push(") ORDER BY entry_id, leg");
-        for row in sqlx::raw_sql(sql.into_statement())
+        let rows = sqlx::raw_sql(sql.into_statement())
             .fetch_all(&mut *conn)
-            .await?
-        {
-            let transfer = read_transfer(&row)?;
+            .await?;
+        for transfer in readable(&rows, RowKey("transfers", 2), report, read_transfer) {
             found.entry(transfer.id.entry).or_default().push(transfer);
         }
     }
@@ -257,8 +275,8 @@ async fn check_events(
         }
     }
     for chunk in moved.chunks(2_000) {
-        let versions = order_versions(conn, chunk).await?;
-        let history = history_states(conn, chunk).await?;
+        let versions = order_versions(conn, chunk, report).await?;
+        let history = history_states(conn, chunk, report).await?;
         for (order, version, state, projected) in chunk {
             let known = versions.get(order).is_some_and(|known| known >= version);
             report.expect(Invariant::EventsMatchChanges, known, || {
@@ -280,6 +298,7 @@ type Moved = [(OrderId, u32, u8, bool)];
 async fn order_versions(
     conn: &mut MySqlConnection,
     moved: &Moved,
+    report: &mut Report,
 ) -> Result<HashMap<OrderId, u32>, DbError> {
     let mut sql = Sql::new(
         "SELECT /* verify.order_versions */ id, version FROM payment_orders WHERE id IN (",
@@ -289,14 +308,17 @@ async fn order_versions(
     });
     sql.push(")");
     let rows = sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-        .collect()
+    let of = RowKey("payment_orders", 1);
+    let versions = readable(&rows, of, report, |row| {
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    });
+    Ok(versions.into_iter().collect())
 }
 
 async fn history_states(
     conn: &mut MySqlConnection,
     moved: &Moved,
+    report: &mut Report,
 ) -> Result<HashMap<(OrderId, u32), u8>, DbError> {
     let mut sql = Sql::new(
         "SELECT /* verify.history_states */ order_id, version, state FROM payment_order_history WHERE order_id IN (",
@@ -306,15 +328,15 @@ async fn history_states(
     });
     sql.push(")");
     let rows = sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await?;
-    rows.iter()
-        .map(|row| {
-            let state: i8 = row.try_get(2)?;
-            Ok((
-                (row.try_get(0)?, row.try_get(1)?),
-                u8::try_from(state).unwrap_or(0),
-            ))
-        })
-        .collect()
+    let of = RowKey("payment_order_history", 2);
+    let states = readable(&rows, of, report, |row| {
+        let state: i8 = row.try_get(2)?;
+        Ok((
+            (row.try_get(0)?, row.try_get(1)?),
+            u8::try_from(state).unwrap_or(0),
+        ))
+    });
+    Ok(states.into_iter().collect())
 }
 
 /// Every transfer belongs to a commit. The totals tell; only when they differ is the odd one looked

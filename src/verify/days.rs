@@ -3,7 +3,10 @@
 
 use sqlx::{FromRow, MySqlConnection};
 
-use super::{Invariant, Report, codes};
+use super::{
+    Invariant, Report, codes,
+    readable::{RowKey, readable_as},
+};
 use crate::{db::DbError, primitives::MerchantId};
 
 /// By how much a day is off: what orders and refunds say, less what the totals say.
@@ -30,7 +33,7 @@ pub(super) async fn check(conn: &mut MySqlConnection, report: &mut Report) -> Re
         Invariant::EventsMatchChanges,
         u64::try_from(days).unwrap_or(0),
     );
-    let off: Vec<Difference> = sqlx::query_as(codes::statement(
+    let rows = sqlx::raw_sql(codes::statement(
         "/* verify.days */ SELECT merchant_id, day, CAST(SUM(orders) AS SIGNED) AS orders, CAST(SUM(paid_fen) AS SIGNED) AS paid_fen, \
          CAST(SUM(points) AS SIGNED) AS points, CAST(SUM(refunds) AS SIGNED) AS refunds, CAST(SUM(refunded_fen) AS SIGNED) AS refunded_fen, \
          CAST(SUM(points_back) AS SIGNED) AS points_back FROM ( \
@@ -46,7 +49,8 @@ pub(super) async fn check(conn: &mut MySqlConnection, report: &mut Report) -> Re
     ))
     .fetch_all(conn)
     .await?;
-    for off in off {
+    let of = RowKey("a day of merchant", 1);
+    for off in readable_as::<Difference>(&rows, of, report) {
         report.violated(
             Invariant::EventsMatchChanges,
             format!(

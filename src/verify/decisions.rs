@@ -38,6 +38,7 @@ use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 use super::{
     Invariant, Progress, Report,
     pages::{Cursor, Paged},
+    readable::RowKey,
 };
 use crate::{
     db::{DbError, Sql},
@@ -73,10 +74,10 @@ impl DecisionPass {
     ) -> Result<(), DbError> {
         let cause = entry[0].id.entry.cause();
         self.of_activity.retain(|stored| stored.id.cause() == cause);
-        while let Some(stored) = self.decisions.peek(conn).await?
+        while let Some(stored) = self.decisions.peek(conn, report).await?
             && stored.id.cause() <= cause
         {
-            self.decisions.next(conn).await?;
+            self.decisions.next(conn, report).await?;
             self.rule_sets.by_itself(conn, &stored, report).await?;
             if stored.id.cause() == cause {
                 self.of_activity.push(stored);
@@ -114,7 +115,7 @@ impl DecisionPass {
         report: &mut Report,
         progress: &mut dyn Progress,
     ) -> Result<(), DbError> {
-        while let Some(stored) = self.decisions.next(conn).await? {
+        while let Some(stored) = self.decisions.next(conn, report).await? {
             self.rule_sets.by_itself(conn, &stored, report).await?;
             progress.advance(self.decisions.rows_since_last());
         }
@@ -261,6 +262,7 @@ impl RuleSets {
             Ok(Some(rules)) => Ok(Arc::new(rules)),
             Ok(None) => Err("which does not exist"),
             Err(DbError::Inconsistent(problem)) => Err(problem),
+            Err(error) if error.is_of_row() => Err("which cannot be read"),
             Err(error) => return Err(error),
         };
         if self.0.len() >= RULE_SETS_MAX {
@@ -350,6 +352,7 @@ struct Decisions;
 
 impl Paged for Decisions {
     type Item = Stored;
+    const ROW: RowKey = RowKey("risk_decisions", 1);
 
     fn after(last: Option<&Stored>, sql: &mut Sql) {
         sql.push(

@@ -50,7 +50,7 @@ pub(super) async fn check(
     let mut rules = Rules::default();
     // The pending entries of one cause: its resolution has the same cause and comes later.
     let mut pending: Vec<Vec<Transfer>> = Vec::new();
-    while let Some(entry) = next_entry(conn, &mut transfers).await? {
+    while let Some(entry) = next_entry(conn, &mut transfers, report).await? {
         progress.advance(transfers.rows_since_last());
         let id = entry[0].id.entry;
         pending.retain(|before| before[0].id.entry.cause() == id.cause());
@@ -69,16 +69,16 @@ pub(super) async fn check(
         }
         if is_settlement(id) {
             // Orders up to this one have no settlement, for the entries come in the same order.
-            while let Some(order) = orders.peek(conn).await?
+            while let Some(order) = orders.peek(conn, report).await?
                 && order.id.id() < id.cause()
             {
                 unsettled(&order, report);
                 reviews.take(conn, &order, report).await?;
                 reviews.refunded(&refunded.take(conn, &order, report).await?);
                 shared.take(conn, &order, report).await?;
-                orders.next(conn).await?;
+                orders.next(conn, report).await?;
             }
-            match orders.peek(conn).await? {
+            match orders.peek(conn, report).await? {
                 Some(order) if order.id.id() == id.cause() => {
                     reviews.take(conn, &order, report).await?;
                     let blocked = reviews.is_blocked();
@@ -87,7 +87,7 @@ pub(super) async fn check(
                     reviews.refunded(&sums);
                     rules.take_back(&order, &sums);
                     shared.take(conn, &order, report).await?;
-                    orders.next(conn).await?;
+                    orders.next(conn, report).await?;
                 }
                 Some(_) | None => report.violated(
                     Invariant::PaidOrdersAreSettledOnce,
@@ -107,7 +107,7 @@ pub(super) async fn check(
             pending.push(entry);
         }
     }
-    while let Some(order) = orders.next(conn).await? {
+    while let Some(order) = orders.next(conn, report).await? {
         unsettled(&order, report);
         reviews.take(conn, &order, report).await?;
         reviews.refunded(&refunded.take(conn, &order, report).await?);
@@ -130,16 +130,17 @@ pub(super) async fn check(
 async fn next_entry(
     conn: &mut MySqlConnection,
     transfers: &mut Cursor<ByEntry>,
+    report: &mut Report,
 ) -> Result<Option<Vec<Transfer>>, DbError> {
-    let Some(first) = transfers.next(conn).await? else {
+    let Some(first) = transfers.next(conn, report).await? else {
         return Ok(None);
     };
     let mut entry = vec![first];
-    while let Some(leg) = transfers.peek(conn).await?
+    while let Some(leg) = transfers.peek(conn, report).await?
         && leg.id.entry == first.id.entry
     {
         entry.push(leg);
-        transfers.next(conn).await?;
+        transfers.next(conn, report).await?;
     }
     Ok(Some(entry))
 }
@@ -284,7 +285,7 @@ async fn settled(
             )
         },
     );
-    let Some(rule) = rules.get(conn, order.tenant, *rule_version).await? else {
+    let Some(rule) = rules.get(conn, order.tenant, *rule_version, report).await? else {
         report.violated(
             Invariant::PointsFollowTheRule,
             format!(

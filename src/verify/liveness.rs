@@ -50,7 +50,10 @@
 
 use sqlx::{MySqlConnection, Row as _};
 
-use super::{Invariant, Report, codes};
+use super::{
+    Invariant, Report, codes,
+    readable::{RowKey, readable_as},
+};
 use crate::{
     db::{DbError, Sql},
     primitives::{
@@ -409,9 +412,9 @@ pub(super) async fn ask(
     push(&mut sql, rule.select, now);
     sql.push(" LIMIT ").int(NAMED);
     for row in sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await? {
-        let id: Vec<u8> = row.try_get(0)?;
-        let id = id.try_into().map(Id::from_bytes);
-        let name = id.map_or_else(|_| "something".to_owned(), |id| rule.of.name(id));
+        let id: Option<Vec<u8>> = row.try_get(0)?;
+        let id = id.and_then(|id| id.try_into().ok()).map(Id::from_bytes);
+        let name = id.map_or_else(|| "something".to_owned(), |id| rule.of.name(id));
         report.violated(invariant, format!("{name} {}", rule.violation));
     }
     Ok(())
@@ -466,13 +469,15 @@ async fn relay(
     now: Timestamp,
     report: &mut Report,
 ) -> Result<(), DbError> {
-    let behind: Vec<(u32, i64, Timestamp)> = sqlx::query_as(
+    let rows = sqlx::query(
         "/* verify.relay_stands */ SELECT m.committer, m.seq, m.committed_at FROM committers c LEFT JOIN relay_positions p ON p.relay = 'orders' AND p.committer = c.id \
          JOIN commits m ON m.committer = c.id AND m.seq = COALESCE(p.seq, 0) + 1 WHERE m.committed_at < ? ORDER BY m.committer",
     )
     .bind(now.plus_seconds(-RELAY))
     .fetch_all(conn)
     .await?;
+    let of = RowKey("a commit that is not projected", 0);
+    let behind: Vec<(u32, i64, Timestamp)> = readable_as(&rows, of, report);
     for (committer, seq, at) in behind {
         report.violated(
             Invariant::NothingIsStuck,

@@ -25,6 +25,7 @@
 //! | `point_days` | days of points, against the events | 10 |
 //! | `liveness` | what is not final, by the state in which it is; how far the relay is | 16 |
 //! | `channel_reports` | callbacks and alarms; what was made elsewhere, late or twice, beside the exceptions; calls under way | 17 |
+//! | `readable` | all rows that the others read; of the rest those with a code, a name or an actor that there is not | 18 |
 //!
 //! [`verify`] takes it that the service is at work, so that nothing may wait longer than its jobs
 //! would let it, by the database's clock; [`verify_at_rest`] does not.
@@ -47,6 +48,7 @@ mod order_sharings;
 mod pages;
 mod point_days;
 mod points_transactions;
+mod readable;
 mod refunds;
 mod report;
 mod reviews;
@@ -125,6 +127,7 @@ async fn check(
     let relayed = states::check(&mut conn, &mut report, progress).await?;
     liveness::check(&mut conn, running, relayed, &mut report).await?;
     channel_reports::check(&mut conn, &mut report).await?;
+    readable::check(&mut conn, &mut report).await?;
     // While the relay is behind, the totals are too. One that stands still is a violation of 16.
     if relayed {
         days::check(&mut conn, &mut report).await?;

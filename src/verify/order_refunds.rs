@@ -45,10 +45,10 @@ impl RefundedPass {
             returned: 0,
             elsewhere: 0,
         };
-        while let Some(next) = self.sums.peek(conn).await?
+        while let Some(next) = self.sums.peek(conn, report).await?
             && next.order <= order.id
         {
-            self.sums.next(conn).await?;
+            self.sums.next(conn, report).await?;
             if next.order == order.id {
                 sums = next;
             } else {
@@ -77,7 +77,7 @@ impl RefundedPass {
         conn: &mut MySqlConnection,
         report: &mut Report,
     ) -> Result<(), DbError> {
-        while let Some(next) = self.sums.next(conn).await? {
+        while let Some(next) = self.sums.next(conn, report).await? {
             without_order(&next, report);
         }
         given_back(conn, report).await
@@ -230,7 +230,7 @@ fn points(order: &Order, report: &mut Report, sums: &RefundsOfOrder) {
 /// no refund of what filled the lot was possible any more, says nothing.
 async fn given_back(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
     let mut sql = Sql::new(
-        "SELECT /* verify.given_back */ HEX(sums.customer_id), CAST(sums.lot AS CHAR), CAST(SUM(sums.said) AS SIGNED), CAST(SUM(sums.counted) AS SIGNED) FROM ( \
+        "SELECT /* verify.given_back */ COALESCE(HEX(sums.customer_id), 'NOBODY'), COALESCE(CAST(sums.lot AS CHAR), 'no day'), CAST(SUM(sums.said) AS SIGNED), CAST(SUM(sums.counted) AS SIGNED) FROM ( \
            SELECT o.customer_id, o.points_expired_from AS lot, r.points_expired AS said, 0 AS counted, 0 AS there FROM refunds r JOIN payment_orders o ON o.id = r.order_id \
            WHERE r.points_expired > 0 AND r.state IN (",
     );

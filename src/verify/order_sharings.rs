@@ -28,10 +28,10 @@ impl SharedPass {
         report: &mut Report,
     ) -> Result<(), DbError> {
         let mut share = None;
-        while let Some(next) = self.shares.peek(conn).await?
+        while let Some(next) = self.shares.peek(conn, report).await?
             && next.order <= order.id
         {
-            self.shares.next(conn).await?;
+            self.shares.next(conn, report).await?;
             if next.order == order.id {
                 share = Some(next);
             } else {
@@ -68,7 +68,7 @@ impl SharedPass {
         report: &mut Report,
         progress: &mut dyn Progress,
     ) -> Result<(), DbError> {
-        while let Some(next) = self.shares.next(conn).await? {
+        while let Some(next) = self.shares.next(conn, report).await? {
             without_order(&next, report);
         }
         progress.advance(self.shares.rows_since_last());

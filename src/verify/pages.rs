@@ -4,6 +4,10 @@ use std::collections::VecDeque;
 
 use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 
+use super::{
+    Invariant, Report,
+    readable::{RowKey, reason},
+};
 use crate::{
     db::{DbError, Sql},
     ledger::{
@@ -26,6 +30,8 @@ const PAGE: usize = 4_000;
 /// How one table is paged: what follows `last`, and how to read a row.
 pub(super) trait Paged {
     type Item;
+    /// What it is called when it cannot be read.
+    const ROW: RowKey;
     fn after(last: Option<&Self::Item>, sql: &mut Sql);
     fn read(row: &MySqlRow) -> Result<Self::Item, sqlx::Error>;
 }
@@ -34,8 +40,9 @@ pub(super) trait Paged {
 #[derive(Debug)]
 pub(super) struct Pages<P: Paged> {
     page: VecDeque<P::Item>,
-    /// The last item of the page that was read last.
     done: bool,
+    /// Rows behind the last item that could not be read.
+    skipped: usize,
     pub(super) read: u64,
 }
 
@@ -44,6 +51,7 @@ impl<P: Paged> Default for Pages<P> {
         Self {
             page: VecDeque::new(),
             done: false,
+            skipped: 0,
             read: 0,
         }
     }
@@ -53,23 +61,38 @@ impl<P: Paged> Pages<P>
 where
     P::Item: Clone,
 {
-    /// The next item without taking it. `last` is the item that was taken last.
+    /// The next item without taking it. `last` is the item that was taken last. A row that cannot
+    /// be read is a finding, and the next one is taken for it.
     pub(super) async fn peek(
         &mut self,
         conn: &mut MySqlConnection,
         last: Option<&P::Item>,
+        report: &mut Report,
     ) -> Result<Option<&P::Item>, DbError> {
-        if self.page.is_empty() && !self.done {
+        while self.page.is_empty() && !self.done {
             let mut sql = Sql::default();
             P::after(last, &mut sql);
             sql.push(" LIMIT ").int(i64::try_from(PAGE).unwrap_or(1));
+            sql.push(" OFFSET ")
+                .int(i64::try_from(self.skipped).unwrap_or(i64::MAX));
             let rows = sqlx::raw_sql(sql.into_statement())
                 .fetch_all(&mut *conn)
                 .await?;
             self.done = rows.len() < PAGE;
-            self.read += u64::try_from(rows.len()).unwrap_or(0);
+            let count = u64::try_from(rows.len()).unwrap_or(0);
+            self.read += count;
+            report.looked_at(Invariant::RowsAreReadable, count);
             for row in &rows {
-                self.page.push_back(P::read(row)?);
+                match P::read(row) {
+                    Ok(item) => {
+                        self.page.push_back(item);
+                        self.skipped = 0;
+                    }
+                    Err(error) => {
+                        report.unreadable(P::ROW.name(row), reason(row, &error));
+                        self.skipped += 1;
+                    }
+                }
             }
         }
         Ok(self.page.front())
@@ -104,15 +127,18 @@ where
     pub(super) async fn peek(
         &mut self,
         conn: &mut MySqlConnection,
+        report: &mut Report,
     ) -> Result<Option<P::Item>, DbError> {
-        Ok(self.pages.peek(conn, self.last.as_ref()).await?.cloned())
+        let next = self.pages.peek(conn, self.last.as_ref(), report).await?;
+        Ok(next.cloned())
     }
 
     pub(super) async fn next(
         &mut self,
         conn: &mut MySqlConnection,
+        report: &mut Report,
     ) -> Result<Option<P::Item>, DbError> {
-        self.pages.peek(conn, self.last.as_ref()).await?;
+        self.pages.peek(conn, self.last.as_ref(), report).await?;
         let item = self.pages.take();
         if item.is_some() {
             self.last.clone_from(&item);
@@ -133,6 +159,7 @@ pub(super) struct ByEntry;
 
 impl Paged for ByEntry {
     type Item = Transfer;
+    const ROW: RowKey = RowKey("transfers", 2);
 
     fn after(last: Option<&Transfer>, sql: &mut Sql) {
         sql.push("SELECT /* verify.transfers */ ")
@@ -179,6 +206,7 @@ const TRANSFER_WIDTH: usize = 12;
 
 impl Paged for ByAccount {
     type Item = Posting;
+    const ROW: RowKey = RowKey("transfers", 2);
 
     fn after(last: Option<&Posting>, sql: &mut Sql) {
         sql.push("SELECT /* verify.postings */ ");
@@ -235,6 +263,7 @@ pub(super) struct Orders;
 
 impl Paged for Orders {
     type Item = Order;
+    const ROW: RowKey = RowKey("payment_orders", 1);
 
     fn after(last: Option<&Order>, sql: &mut Sql) {
         sql.push("SELECT /* verify.orders */ ")
@@ -256,6 +285,7 @@ pub(super) struct PointsTransactions;
 
 impl Paged for PointsTransactions {
     type Item = PointsTransaction;
+    const ROW: RowKey = RowKey("points_transactions", 1);
 
     fn after(last: Option<&PointsTransaction>, sql: &mut Sql) {
         sql.push("SELECT /* verify.points_transactions */ ")
@@ -277,6 +307,7 @@ pub(super) struct Accounts;
 
 impl Paged for Accounts {
     type Item = (AccountId, Account);
+    const ROW: RowKey = RowKey("accounts", 1);
 
     fn after(last: Option<&Self::Item>, sql: &mut Sql) {
         sql.push("SELECT /* verify.accounts */ ")
@@ -306,6 +337,7 @@ pub(super) struct HistoryItem {
 
 impl Paged for History {
     type Item = HistoryItem;
+    const ROW: RowKey = RowKey("payment_order_history", 2);
 
     fn after(last: Option<&HistoryItem>, sql: &mut Sql) {
         sql.push(
@@ -351,6 +383,7 @@ pub(super) struct OrderOfRefund {
 
 impl Paged for Refunds {
     type Item = RefundItem;
+    const ROW: RowKey = RowKey("refunds", 1);
 
     fn after(last: Option<&RefundItem>, sql: &mut Sql) {
         sql.push("SELECT /* verify.refunds */ ")
@@ -398,6 +431,7 @@ pub(super) struct RefundStepItem {
 
 impl Paged for RefundSteps {
     type Item = RefundStepItem;
+    const ROW: RowKey = RowKey("refund_history", 2);
 
     fn after(last: Option<&RefundStepItem>, sql: &mut Sql) {
         sql.push("SELECT /* verify.refund_steps */ refund_id, version, state FROM refund_history");
@@ -455,6 +489,7 @@ pub(super) struct RefundsOfOrder {
 
 impl Paged for RefundsByOrder {
     type Item = RefundsOfOrder;
+    const ROW: RowKey = RowKey("refunds of order", 1);
 
     fn after(last: Option<&RefundsOfOrder>, sql: &mut Sql) {
         let states = |sql: &mut Sql, which: fn(RefundStateKind) -> bool| {
@@ -525,6 +560,7 @@ pub(super) struct LotRow {
 
 impl Paged for Lots {
     type Item = LotRow;
+    const ROW: RowKey = RowKey("point_lots", 2);
 
     fn after(last: Option<&LotRow>, sql: &mut Sql) {
         sql.push(
@@ -565,6 +601,7 @@ pub(super) struct HoldRow {
 
 impl Paged for Holds {
     type Item = HoldRow;
+    const ROW: RowKey = RowKey("point_holds", 2);
 
     fn after(last: Option<&HoldRow>, sql: &mut Sql) {
         sql.push("SELECT /* verify.holds */ account_id, held_on, held FROM point_holds");

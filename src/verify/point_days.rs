@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use sqlx::{MySqlConnection, Row as _};
 
-use super::{Invariant, Report};
+use super::{
+    Invariant, Report,
+    readable::{RowKey, readable},
+};
 use crate::{
     db::DbError,
     outbox::Event,
@@ -118,13 +121,13 @@ pub(super) async fn check(
     reported: &Moves,
     report: &mut Report,
 ) -> Result<(), DbError> {
-    let rows = sqlx::query(
+    let rows = sqlx::raw_sql(
         "/* verify.point_days */ SELECT tenant_id, day, source, rule_version, what, points, times FROM point_days",
     )
     .fetch_all(conn)
     .await?;
     let mut projected = Moves::default();
-    for row in &rows {
+    let days = readable(&rows, RowKey("point_days", 5), report, |row| {
         let key = (
             TenantId(row.try_get(0)?),
             BusinessDay(row.try_get(1)?),
@@ -132,7 +135,10 @@ pub(super) async fn check(
             row.try_get(3)?,
             u8::try_from(row.try_get::<i8, _>(4)?).unwrap_or(0),
         );
-        projected.add(key, row.try_get(5)?, row.try_get(6)?);
+        Ok((key, row.try_get(5)?, row.try_get(6)?))
+    });
+    for (key, points, times) in days {
+        projected.add(key, points, times);
     }
     compare("the days", reported.0.iter(), &projected.0, report);
     Ok(())

@@ -31,6 +31,7 @@ use super::{
     Invariant, Progress, Report, codes,
     pages::{Cursor, PointsTransactions},
     point_days::Moves,
+    readable::{RowKey, readable_as},
     refunds::Leg,
 };
 use crate::{
@@ -79,7 +80,7 @@ impl PointsTransactionPass {
         progress: &mut dyn Progress,
     ) -> Result<(), DbError> {
         self.flush(conn, report).await?;
-        while let Some(transaction) = self.transactions.next(conn).await? {
+        while let Some(transaction) = self.transactions.next(conn, report).await? {
             self.compare(&transaction, &[], report);
         }
         progress.advance(self.transactions.rows_since_last());
@@ -100,10 +101,10 @@ impl PointsTransactionPass {
             return Ok(());
         };
         let legs = std::mem::take(&mut self.legs);
-        while let Some(transaction) = self.transactions.peek(conn).await?
+        while let Some(transaction) = self.transactions.peek(conn, report).await?
             && transaction.id.id() <= cause
         {
-            self.transactions.next(conn).await?;
+            self.transactions.next(conn, report).await?;
             if transaction.id.id() == cause {
                 self.compare(&transaction, &legs, report);
                 return Ok(());
@@ -408,10 +409,11 @@ async fn lots_of_points_transactions(
              JOIN transfers t ON t.entry_id = CONCAT(SUBSTR(r.id, 1, 15), x'{returned:02x}') AND t.constrained_side = {credit} WHERE r.kind = {of_return}) sums \
          GROUP BY sums.points_transaction_id, sums.lot HAVING SUM(sums.points) <> 0 LIMIT 1000",
     );
-    let odd: Vec<(PointsTransactionId, time::Date, i64)> =
-        sqlx::query_as(sqlx::AssertSqlSafe(returns))
-            .fetch_all(conn)
-            .await?;
+    let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(returns))
+        .fetch_all(conn)
+        .await?;
+    let of = RowKey("points_transaction_lots", 2);
+    let odd: Vec<(PointsTransactionId, time::Date, i64)> = readable_as(&rows, of, report);
     for (transaction, lot, more) in odd {
         report.violated(
             Invariant::PointsFollowTheRule,

@@ -110,10 +110,10 @@ impl RefundPass {
         progress: &mut dyn Progress,
     ) -> Result<Arrivals, DbError> {
         self.flush(conn, report).await?;
-        while let Some(item) = self.refunds.next(conn).await? {
+        while let Some(item) = self.refunds.next(conn, report).await? {
             self.check(conn, &item, &[], report).await?;
         }
-        while let Some(step) = self.steps.next(conn).await? {
+        while let Some(step) = self.steps.next(conn, report).await? {
             report.violated(
                 Invariant::HistoryIsAllowed,
                 format!("history of {}, which does not exist", step.refund),
@@ -142,11 +142,11 @@ impl RefundPass {
             return Ok(());
         };
         let entries = std::mem::take(&mut self.gathered);
-        while let Some(item) = self.refunds.peek(conn).await? {
+        while let Some(item) = self.refunds.peek(conn, report).await? {
             if item.refund.id.id() > cause {
                 break;
             }
-            self.refunds.next(conn).await?;
+            self.refunds.next(conn, report).await?;
             if item.refund.id.id() == cause {
                 return self.check(conn, &item, &entries, report).await;
             }
@@ -196,10 +196,10 @@ impl RefundPass {
         report: &mut Report,
     ) -> Result<(), DbError> {
         let mut at: Option<(u32, RefundStateKind)> = None;
-        while let Some(step) = self.steps.peek(conn).await?
+        while let Some(step) = self.steps.peek(conn, report).await?
             && step.refund <= refund.id
         {
-            self.steps.next(conn).await?;
+            self.steps.next(conn, report).await?;
             if step.refund < refund.id {
                 report.violated(
                     Invariant::HistoryIsAllowed,

@@ -1,6 +1,9 @@
 //! What a verification found.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::Serialize;
 
@@ -25,10 +28,11 @@ pub enum Invariant {
     DecisionsAreReproducible,
     NothingIsStuck,
     ChannelReportsAreRecorded,
+    RowsAreReadable,
 }
 
 impl Invariant {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::EntriesAreWhole,
         Self::SumsEqualTransfers,
         Self::NeverBelowZero,
@@ -44,6 +48,7 @@ impl Invariant {
         Self::DecisionsAreReproducible,
         Self::NothingIsStuck,
         Self::ChannelReportsAreRecorded,
+        Self::RowsAreReadable,
     ];
 
     pub const fn number(self) -> u8 {
@@ -64,6 +69,7 @@ impl Invariant {
             // 14 and 15 are kept for bills and what they settle.
             Self::NothingIsStuck => 16,
             Self::ChannelReportsAreRecorded => 17,
+            Self::RowsAreReadable => 18,
         }
     }
 
@@ -110,6 +116,9 @@ impl Invariant {
             Self::ChannelReportsAreRecorded => {
                 "what WeChat has said is in the books or in front of a person, whoever caused it; no call that may still be taken is forgotten"
             }
+            Self::RowsAreReadable => {
+                "every row says something: its codes, names, times and amounts are of those that there are"
+            }
         }
     }
 }
@@ -127,6 +136,8 @@ pub struct Finding {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     findings: BTreeMap<Invariant, Finding>,
+    /// Rows that cannot be read: each is a violation once, however many passes meet it.
+    unreadable: BTreeSet<String>,
 }
 
 impl Report {
@@ -162,6 +173,18 @@ impl Report {
         finding.violations += 1;
         if finding.named.len() < NAMED_MAX {
             finding.named.push(what.to_string());
+        }
+    }
+
+    /// Notes a row that says nothing, by its table and key. The other checks go on without it, so
+    /// what refers to it may be named by them, too.
+    pub(super) fn unreadable(&mut self, row: String, why: impl fmt::Display) {
+        if !self.unreadable.contains(&row) {
+            self.violated(
+                Invariant::RowsAreReadable,
+                format!("{row} cannot be read: {why}"),
+            );
+            self.unreadable.insert(row);
         }
     }
 

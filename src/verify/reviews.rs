@@ -16,6 +16,7 @@ use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 use super::{
     Invariant, Progress, Report,
     pages::{Cursor, Paged, RefundsOfOrder},
+    readable::RowKey,
     refunds::Leg,
 };
 use crate::{
@@ -57,10 +58,10 @@ impl ReviewPass {
     ) -> Result<(), DbError> {
         self.flush(report);
         let mut review = None;
-        while let Some(next) = self.reviews.peek(conn).await?
+        while let Some(next) = self.reviews.peek(conn, report).await?
             && next.id.cause() <= order.id.id()
         {
-            self.reviews.next(conn).await?;
+            self.reviews.next(conn, report).await?;
             if next.id.cause() == order.id.id() {
                 review = Some(next);
             } else {
@@ -68,10 +69,10 @@ impl ReviewPass {
             }
         }
         let mut action = None;
-        while let Some((id, said)) = self.decisions.peek(conn).await?
+        while let Some((id, said)) = self.decisions.peek(conn, report).await?
             && id.cause() <= order.id.id()
         {
-            self.decisions.next(conn).await?;
+            self.decisions.next(conn, report).await?;
             // Of others (points transactions) something else is to be said.
             if id.cause() == order.id.id() {
                 action = Some(said);
@@ -141,7 +142,7 @@ impl ReviewPass {
         progress: &mut dyn Progress,
     ) -> Result<(), DbError> {
         self.flush(report);
-        while let Some(review) = self.reviews.next(conn).await? {
+        while let Some(review) = self.reviews.next(conn, report).await? {
             without_order(&review, report);
         }
         progress.advance(self.reviews.rows_since_last());
@@ -368,6 +369,7 @@ struct OrderReviews;
 
 impl Paged for OrderReviews {
     type Item = ReviewRow;
+    const ROW: RowKey = RowKey("risk_reviews", 1);
 
     fn after(last: Option<&ReviewRow>, sql: &mut Sql) {
         sql.push("SELECT /* verify.reviews */ ")
@@ -390,6 +392,7 @@ struct CreditDecisions;
 
 impl Paged for CreditDecisions {
     type Item = (DecisionId, Action);
+    const ROW: RowKey = RowKey("risk_decisions", 1);
 
     fn after(last: Option<&Self::Item>, sql: &mut Sql) {
         sql.push(

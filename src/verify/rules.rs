@@ -11,7 +11,7 @@ use crate::{
     ledger::{ConstrainedSide, Phase},
     payments::{Order, PointsReview},
     points::{self, Rule},
-    primitives::{AccountId, EntryKind, Points, TenantId, Timestamp},
+    primitives::{AccountId, EntryKind, Points, TenantId, Timestamp, WithCauses},
 };
 
 /// By how much the rules that credit may be outdated: a second in a process's memory, and twice the
@@ -46,11 +46,19 @@ impl Rules {
         conn: &mut MySqlConnection,
         tenant: TenantId,
         version: u32,
+        report: &mut Report,
     ) -> Result<Option<Rule>, DbError> {
         if let Some(rule) = self.known.get(&(tenant, version)) {
             return Ok(*rule);
         }
-        let rule = points::find_rule(conn, tenant, version).await?;
+        let rule = match points::find_rule(conn, tenant, version).await {
+            Err(error) if error.is_of_row() => {
+                let row = format!("points_rules {tenant} {version}");
+                report.unreadable(row, WithCauses(&error));
+                None
+            }
+            rule => rule?,
+        };
         self.known.insert((tenant, version), rule);
         Ok(rule)
     }
@@ -72,7 +80,12 @@ impl Rules {
         let history = match self.histories.entry(order.tenant) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
-                unknown.insert(points::find_all_rules(conn, order.tenant).await?)
+                let rules = points::find_all_rules(conn, order.tenant).await;
+                unknown.insert(match rules {
+                    // Each version is named when it is asked for.
+                    Err(error) if error.is_of_row() => None,
+                    rules => rules?,
+                })
             }
         };
         let known = settled_at.plus_seconds(-OUTDATED_SECONDS_MAX);

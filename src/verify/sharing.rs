@@ -77,12 +77,12 @@ impl SharingPass {
         let cause = id.cause();
         let known = match id.kind() {
             Some(EntryKind::SharingSent) => {
-                while let Some(share) = self.shares.peek(conn).await?
+                while let Some(share) = self.shares.peek(conn, report).await?
                     && share.id.id() < cause
                 {
                     self.share(conn, &[], report).await?;
                 }
-                let next = self.shares.peek(conn).await?;
+                let next = self.shares.peek(conn, report).await?;
                 let known = next.is_some_and(|share| share.id.id() == cause);
                 if known {
                     self.share(conn, entry, report).await?;
@@ -138,7 +138,7 @@ impl SharingPass {
         report: &mut Report,
         progress: &mut dyn Progress,
     ) -> Result<(), DbError> {
-        while self.shares.peek(conn).await?.is_some() {
+        while self.shares.peek(conn, report).await?.is_some() {
             self.share(conn, &[], report).await?;
         }
         let rest = merge(conn, &mut self.parts, None, report).await?;
@@ -176,20 +176,20 @@ impl SharingPass {
         sent: &[Transfer],
         report: &mut Report,
     ) -> Result<(), DbError> {
-        let Some(share) = self.shares.next(conn).await? else {
+        let Some(share) = self.shares.next(conn, report).await? else {
             return Ok(());
         };
         let (mut parts, mut returns) = (Vec::new(), Vec::new());
-        while let Some(part) = self.parts_of.peek(conn).await?
+        while let Some(part) = self.parts_of.peek(conn, report).await?
             && part.sharing <= share.id
         {
-            self.parts_of.next(conn).await?;
+            self.parts_of.next(conn, report).await?;
             parts.extend((part.sharing == share.id).then_some(part));
         }
-        while let Some(back) = self.returns_of.peek(conn).await?
+        while let Some(back) = self.returns_of.peek(conn, report).await?
             && back.sharing <= share.id
         {
-            self.returns_of.next(conn).await?;
+            self.returns_of.next(conn, report).await?;
             returns.extend((back.sharing == share.id).then_some(back));
         }
         parts.sort_by_key(|part| part.id);
@@ -479,10 +479,10 @@ where
     let mut pending: HashMap<TenantId, i64> = HashMap::new();
     let mut met = false;
     while !met
-        && let Some(item) = items.peek(conn).await?
+        && let Some(item) = items.peek(conn, report).await?
         && cause.is_none_or(|cause| item.cause() <= cause)
     {
-        items.next(conn).await?;
+        items.next(conn, report).await?;
         met = Some(item.cause()) == cause;
         if let Some((tenant, fen)) = item.pending() {
             let sum = pending.entry(tenant).or_default();

@@ -2,7 +2,7 @@
 
 use sqlx::{Row as _, mysql::MySqlRow};
 
-use super::pages::Paged;
+use super::{pages::Paged, readable::RowKey};
 use crate::{
     db::Sql,
     payments::RefundStateKind,
@@ -75,6 +75,7 @@ fn code(row: &MySqlRow, column: usize) -> Result<Option<u8>, sqlx::Error> {
 
 impl Paged for Shares {
     type Item = ShareItem;
+    const ROW: RowKey = RowKey("sharings", 1);
 
     fn after(last: Option<&ShareItem>, sql: &mut Sql) {
         select_shares(sql);
@@ -91,6 +92,7 @@ impl Paged for Shares {
 
 impl Paged for SharesByOrder {
     type Item = ShareItem;
+    const ROW: RowKey = RowKey("sharings", 1);
 
     fn after(last: Option<&ShareItem>, sql: &mut Sql) {
         select_shares(sql);
@@ -169,6 +171,7 @@ fn read_part(row: &MySqlRow) -> Result<PartItem, sqlx::Error> {
 
 impl Paged for Parts {
     type Item = PartItem;
+    const ROW: RowKey = RowKey("sharing_parts", 1);
 
     fn after(last: Option<&PartItem>, sql: &mut Sql) {
         sql.push(PARTS).push(PARTS_JOINED);
@@ -192,6 +195,7 @@ pub(super) struct LateParts;
 
 impl Paged for LateParts {
     type Item = LatePart;
+    const ROW: RowKey = RowKey("sharing_parts", 1);
 
     fn after(last: Option<&LatePart>, sql: &mut Sql) {
         sql.push(PARTS)
@@ -210,6 +214,7 @@ impl Paged for LateParts {
 
 impl Paged for PartsBySharing {
     type Item = PartItem;
+    const ROW: RowKey = RowKey("sharing_parts", 1);
 
     fn after(last: Option<&PartItem>, sql: &mut Sql) {
         sql.push(PARTS)
@@ -279,6 +284,7 @@ fn read_return(row: &MySqlRow) -> Result<ReturnItem, sqlx::Error> {
 
 impl Paged for Returns {
     type Item = ReturnItem;
+    const ROW: RowKey = RowKey("sharing_returns", 1);
 
     fn after(last: Option<&ReturnItem>, sql: &mut Sql) {
         sql.push(RETURNS).push(RETURNS_JOINED);
@@ -295,6 +301,7 @@ impl Paged for Returns {
 
 impl Paged for ReturnsBySharing {
     type Item = ReturnItem;
+    const ROW: RowKey = RowKey("sharing_returns", 1);
 
     fn after(last: Option<&ReturnItem>, sql: &mut Sql) {
         sql.push(RETURNS)

@@ -10,7 +10,10 @@
 
 use sqlx::{FromRow, MySqlConnection};
 
-use super::{Invariant, Report, codes};
+use super::{
+    Invariant, Report, codes,
+    readable::{RowKey, readable_as},
+};
 
 use crate::db::DbError;
 
@@ -25,7 +28,7 @@ struct Difference {
 
 /// The database adds, per person and day, and answers with what is not covered.
 pub(super) async fn check(conn: &mut MySqlConnection, report: &mut Report) -> Result<(), DbError> {
-    let off: Vec<Difference> = sqlx::query_as(codes::statement(
+    let rows = sqlx::raw_sql(codes::statement(
         "/* verify.staff_refunds */ SELECT alone.who, alone.day, alone.fen, counted.day AS counted_on, counted.alone_fen AS counted_fen FROM ( \
            SELECT requested_by AS who, CAST(SUM(amount_fen) AS SIGNED) AS fen, \
              DATE(TIMESTAMP('1970-01-01 08:00:00') + INTERVAL (CONV(HEX(SUBSTR(id, 1, 6)), 16, 10) DIV 1000) SECOND) AS day \
@@ -36,7 +39,8 @@ pub(super) async fn check(conn: &mut MySqlConnection, report: &mut Report) -> Re
     .fetch_all(conn)
     .await?;
     report.looked_at(Invariant::CapsHold, 1);
-    for off in off {
+    let of = RowKey("what was given back alone by", 1);
+    for off in readable_as::<Difference>(&rows, of, report) {
         let counted = off.counted_on.zip(off.counted_fen);
         let counted = counted.map_or_else(
             || "nothing is counted".to_owned(),

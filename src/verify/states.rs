@@ -40,14 +40,14 @@ async fn history(
 ) -> Result<(), DbError> {
     let mut items = Cursor::<History>::default();
     let mut orders = Cursor::<Orders>::default();
-    while let Some(order) = orders.next(conn).await? {
+    while let Some(order) = orders.next(conn, report).await? {
         progress.advance(orders.rows_since_last());
         let mut at: Option<(u32, OrderStateKind)> = None;
         let mut late = Late::No;
-        while let Some(item) = items.peek(conn).await?
+        while let Some(item) = items.peek(conn, report).await?
             && item.order <= order.id
         {
-            items.next(conn).await?;
+            items.next(conn, report).await?;
             if item.order < order.id {
                 report.violated(
                     Invariant::HistoryIsAllowed,
@@ -124,7 +124,7 @@ async fn history(
             });
         }
     }
-    while let Some(item) = items.next(conn).await? {
+    while let Some(item) = items.next(conn, report).await? {
         report.violated(
             Invariant::HistoryIsAllowed,
             format!("history of {}, which does not exist", item.order),

@@ -157,7 +157,7 @@ async fn every_kind_of_damage_to_refunds_is_found_and_named() {
     use Invariant::{
         AnswersAreDurable as Answered, EventsMatchChanges as Told, HistoryIsAllowed as History,
         LotsSumToBalance as Lots, PaidOrdersAreSettledOnce as Money_,
-        PointsFollowTheRule as Points, SumsEqualTransfers as Sums,
+        PointsFollowTheRule as Points, RowsAreReadable as Readable, SumsEqualTransfers as Sums,
     };
     let setup = refund_books().await;
     let clean = setup.app.verify().await;
@@ -267,6 +267,11 @@ async fn every_kind_of_damage_to_refunds_is_found_and_named() {
         (Answered, "UPDATE idempotency_keys SET effect_id = REPEAT(x'07', 16) WHERE answer_status IS NULL LIMIT 1".into(), "which is gone"),
         (Answered, "UPDATE idempotency_keys SET effect_id = NULL WHERE answer_status IS NULL LIMIT 1".into(), "which is gone"),
         (Answered, "UPDATE idempotency_keys SET tenant_id = 77 WHERE answer_status IS NULL LIMIT 1".into(), "which is gone"),
+        // Rows that say nothing.
+        (Readable, "UPDATE refunds SET requested_by = 'nobody' LIMIT 1".into(), "requested_by: nobody is called that"),
+        (Readable, "UPDATE refund_history SET actor = 'nobody' LIMIT 1".into(), "actor: nothing is called that"),
+        (Readable, "UPDATE audit_logs SET actor = 'nobody' LIMIT 1".into(), "actor: nothing is called that"),
+        (Readable, "UPDATE callback_events SET outcome = 77 LIMIT 1".into(), "outcome: nothing is called that"),
         // Last, for it takes away what would refuse it.
         (Lots, "ALTER TABLE point_lots DROP CONSTRAINT point_lots_remaining; UPDATE point_lots SET granted = remaining - 1 WHERE remaining > 0 LIMIT 1".into(), "above what was granted"),
     ];

@@ -41,6 +41,7 @@ mod store;
 
 pub(crate) use answer::answer_challenge_in;
 pub use answer::{AnswerChallenge, ChallengeAnswer, find_challenge};
+pub(crate) use state::ChallengeStateKind;
 pub use state::{Challenge, ChallengeState};
 pub use stop::Stop;
 pub(crate) use stop::{evaluate_challengeable, open_challenge_in};

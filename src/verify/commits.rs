@@ -7,7 +7,7 @@ use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 use super::{
     Invariant, Progress, Report,
     arrivals::{self, Arrivals},
-    point_days::Moves,
+    points_days::Moves,
     readable::{RowKey, readable, reason},
 };
 use crate::{

@@ -14,7 +14,7 @@ use super::{
     order_refunds::RefundedPass,
     order_sharings::SharedPass,
     pages::{ByEntry, Cursor, Orders},
-    point_days::Moves,
+    points_days::Moves,
     points_transactions::PointsTransactionPass,
     refunds::{RefundPass, is_of_refund},
     reviews::ReviewPass,

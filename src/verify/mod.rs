@@ -22,7 +22,7 @@
 //! | `states` | history and orders, merged by key; idempotency keys | 9, 12 |
 //! | `staff_refunds` | what people of merchants gave back alone in a day, added up by the database, beside what is counted | 8 |
 //! | `days` | totals of merchants, orders and refunds, added up by the database | 10 |
-//! | `point_days` | days of points, against the events | 10 |
+//! | `points_days` | days of points, against the events | 10 |
 //! | `liveness` | what is not final, by the state in which it is; how far the relay is | 16 |
 //! | `channel_reports` | callbacks and alarms; what was made elsewhere, late or twice, beside the exceptions; calls under way | 17 |
 //! | `readable` | all rows that the others read; of the rest those with a code, a name or an actor that there is not | 18 |
@@ -46,7 +46,7 @@ mod lots;
 mod order_refunds;
 mod order_sharings;
 mod pages;
-mod point_days;
+mod points_days;
 mod points_transactions;
 mod readable;
 mod refunds;
@@ -116,7 +116,7 @@ async fn check(
     .await?;
     progress.expect(u64::try_from(rows).unwrap_or(0));
     let mut report = Report::default();
-    let mut moves = point_days::Moves::default();
+    let mut moves = points_days::Moves::default();
     let reported = commits::check(&mut conn, &mut moves, &mut report, progress).await?;
     let (sums, arrived, mut rules) =
         entries::check(&mut conn, &moves, &mut report, progress).await?;
@@ -131,7 +131,7 @@ async fn check(
     // While the relay is behind, the totals are too. One that stands still is a violation of 16.
     if relayed {
         days::check(&mut conn, &mut report).await?;
-        point_days::check(&mut conn, &moves, &mut report).await?;
+        points_days::check(&mut conn, &moves, &mut report).await?;
     }
     conn.execute("ROLLBACK").await?;
     Ok(report)

@@ -30,7 +30,7 @@ use sqlx::MySqlConnection;
 use super::{
     Invariant, Progress, Report, codes,
     pages::{Cursor, PointsTransactions},
-    point_days::Moves,
+    points_days::Moves,
     readable::{RowKey, readable_as},
     refunds::Leg,
 };

@@ -7,11 +7,11 @@
 --
 -- owner: ledger
 -- rights: select, insert, update, delete
-CREATE TABLE point_holds (
+CREATE TABLE points_holds (
   account_id BINARY(16) NOT NULL,
   held_on DATE NOT NULL COMMENT 'day of the pending transfers (UTC+8)',
   tenant_id INT UNSIGNED NOT NULL,
   held BIGINT NOT NULL COMMENT 'points',
   PRIMARY KEY (account_id, held_on),
-  CONSTRAINT point_holds_held CHECK (held > 0)
+  CONSTRAINT points_holds_held CHECK (held > 0)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin

@@ -4,11 +4,11 @@
 --
 -- owner: points
 -- rights: select, insert, update
-CREATE TABLE point_budgets (
+CREATE TABLE points_budgets (
   tenant_id INT UNSIGNED NOT NULL,
   rule_version INT UNSIGNED NOT NULL,
   granted BIGINT NOT NULL COMMENT 'points',
   version BIGINT UNSIGNED NOT NULL,
   PRIMARY KEY (tenant_id, rule_version),
-  CONSTRAINT point_budgets_granted CHECK (granted >= 0)
+  CONSTRAINT points_budgets_granted CHECK (granted >= 0)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin

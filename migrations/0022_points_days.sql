@@ -4,7 +4,7 @@
 --
 -- owner: points
 -- rights: select, insert, update
-CREATE TABLE point_days (
+CREATE TABLE points_days (
   tenant_id INT UNSIGNED NOT NULL,
   day DATE NOT NULL,
   source VARCHAR(32) NOT NULL COMMENT 'payment, expiry, or what a back end calls itself',

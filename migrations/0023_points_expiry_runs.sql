@@ -6,7 +6,7 @@
 --
 -- owner: points
 -- rights: select, insert, update
-CREATE TABLE point_expiry_runs (
+CREATE TABLE points_expiry_runs (
   id BINARY(16) NOT NULL,
   tenant_id INT UNSIGNED NOT NULL,
   day DATE NOT NULL COMMENT 'lots are swept that are over on this day (UTC+8)',
@@ -25,10 +25,10 @@ CREATE TABLE point_expiry_runs (
   notices BIGINT NOT NULL COMMENT 'planned',
   noticed_until DATE NULL COMMENT 'notice was given of all that expires up to this day; NULL: the tenant wants none',
   PRIMARY KEY (id),
-  UNIQUE KEY point_expiry_runs_lease (lease),
-  UNIQUE KEY point_expiry_runs_open (tenant_id, open),
-  UNIQUE KEY point_expiry_runs_nightly (tenant_id, day, nightly),
-  KEY point_expiry_runs_tenant (tenant_id, id),
-  CONSTRAINT point_expiry_runs_finished CHECK ((open IS NULL) = (finished_at IS NOT NULL)),
-  CONSTRAINT point_expiry_runs_leased CHECK ((lease IS NULL) = (holder IS NULL) AND (lease IS NULL) = (leased_until IS NULL))
+  UNIQUE KEY points_expiry_runs_lease (lease),
+  UNIQUE KEY points_expiry_runs_open (tenant_id, open),
+  UNIQUE KEY points_expiry_runs_nightly (tenant_id, day, nightly),
+  KEY points_expiry_runs_tenant (tenant_id, id),
+  CONSTRAINT points_expiry_runs_finished CHECK ((open IS NULL) = (finished_at IS NOT NULL)),
+  CONSTRAINT points_expiry_runs_leased CHECK ((lease IS NULL) = (holder IS NULL) AND (lease IS NULL) = (leased_until IS NULL))
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin

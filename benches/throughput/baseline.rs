@@ -105,7 +105,7 @@ async fn settle(
         .await?;
     sqlx::query("INSERT INTO accounts (id, tenant_id, debits_posted, credits_posted, debits_pending, credits_pending, version, earned_on, earned_from, earned_points) VALUES (?, ?, 0, 12, 0, 0, 1, CURRENT_DATE, CURRENT_DATE, 12) ON DUPLICATE KEY UPDATE credits_posted = credits_posted + 12, version = version + 1, earned_points = earned_points + 12")
         .bind(account).bind(order.tenant).execute(&mut *tx).await?;
-    sqlx::query("INSERT INTO point_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) VALUES (?, CURRENT_DATE + INTERVAL 366 DAY, ?, 12, 12, 0, CURRENT_DATE) ON DUPLICATE KEY UPDATE granted = granted + 12, remaining = remaining + 12")
+    sqlx::query("INSERT INTO points_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) VALUES (?, CURRENT_DATE + INTERVAL 366 DAY, ?, 12, 12, 0, CURRENT_DATE) ON DUPLICATE KEY UPDATE granted = granted + 12, remaining = remaining + 12")
         .bind(account).bind(order.tenant).execute(&mut *tx).await?;
     sqlx::query("UPDATE payment_orders SET state = 3, version = 3, wechat_transaction_id = ?, paid_at = NOW(6), points = 12, rule_version = 1, points_expired_from = CURRENT_DATE + INTERVAL 366 DAY WHERE id = ?")
         .bind(format!("420000{index:022}")).bind(order.id).execute(&mut *tx).await?;

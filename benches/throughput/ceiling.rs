@@ -122,7 +122,7 @@ fn statements(orders: &[&Order], number: usize) -> String {
         " ON DUPLICATE KEY UPDATE credits_posted = credits_posted + 12, version = version + 1",
     );
     sql.push_str(
-        ";INSERT INTO point_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) VALUES ",
+        ";INSERT INTO points_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) VALUES ",
     );
     list(&mut sql, orders, |sql, _, order| {
         write!(

@@ -168,7 +168,7 @@ async fn make_lots(stage: &Stage, lots: usize) {
 /// Lots that have expired, as the runs count them.
 async fn expired(db: &Db) -> usize {
     let (lots,): (i64,) =
-        sqlx::query_as("SELECT CAST(COALESCE(SUM(lots), 0) AS SIGNED) FROM point_expiry_runs")
+        sqlx::query_as("SELECT CAST(COALESCE(SUM(lots), 0) AS SIGNED) FROM points_expiry_runs")
             .fetch_one(db.pool())
             .await
             .unwrap();
@@ -178,7 +178,7 @@ async fn expired(db: &Db) -> usize {
 async fn wait_for_runs(db: &Db) {
     loop {
         let (open,): (i64,) =
-            sqlx::query_as("SELECT COUNT(*) FROM point_expiry_runs WHERE open = 1")
+            sqlx::query_as("SELECT COUNT(*) FROM points_expiry_runs WHERE open = 1")
                 .fetch_one(db.pool())
                 .await
                 .unwrap();

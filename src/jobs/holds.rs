@@ -24,7 +24,7 @@ pub async fn holds_round(db: &Db) -> Result<bool, DbError> {
     let busy = !due.is_empty();
     work_on_each(Holds::NAME, due, |hold| async move {
         match points::time_out(db, hold.tenant, hold.id).await {
-            Ok(true) => metrics::counter!("point_holds_expired_total").increment(1),
+            Ok(true) => metrics::counter!("points_holds_expired_total").increment(1),
             Ok(false) => {}
             Err(error) => {
                 tracing::warn!(points_transaction.id = %hold.id, reason = %error, "a hold was not ended");

@@ -17,7 +17,7 @@
 //! # What is free
 //!
 //! Let `live(d)` be the points in lots that have not expired on day d, and `held(d)` those that
-//! were held on d or later and are not resolved (`point_holds` keeps them by day). The points that
+//! were held on d or later and are not resolved (`points_holds` keeps them by day). The points that
 //! are free on day t ([`PointHoldings::free`]) are
 //!
 //! ```text

@@ -24,7 +24,7 @@ pub async fn forget_spent_lots(
     limit: u32,
 ) -> Result<u64, DbError> {
     let done = sqlx::query(
-        "/* ledger.forget_lots */ DELETE FROM point_lots WHERE tenant_id = ? AND expired_from < ? AND remaining = 0 \
+        "/* ledger.forget_lots */ DELETE FROM points_lots WHERE tenant_id = ? AND expired_from < ? AND remaining = 0 \
          AND (expired = 0 OR granted_on < ?) \
          ORDER BY expired_from, account_id LIMIT ?",
     )
@@ -380,7 +380,7 @@ impl RecordRows for UnconstrainedAccounts {
     }
 }
 
-/// `point_lots` as they change: granted points are added to the lot of their last day, spent ones
+/// `points_lots` as they change: granted points are added to the lot of their last day, spent ones
 /// are taken from theirs. Guarded by the version of the account, which every writer of its lots
 /// rewrites; therefore the changes can be sums.
 #[derive(Debug)]
@@ -413,7 +413,7 @@ impl RecordRows for Lots {
             .iter()
             .partition(|change| change.after.remaining < 0);
         out.rows(
-            "INSERT /* ledger.grant_lots */ INTO point_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) VALUES ",
+            "INSERT /* ledger.grant_lots */ INTO points_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) VALUES ",
             more,
             " ON DUPLICATE KEY UPDATE granted = granted + VALUES(granted), remaining = remaining + VALUES(remaining), expired = expired + VALUES(expired), \
              granted_on = COALESCE(VALUES(granted_on), granted_on)",
@@ -430,7 +430,7 @@ impl RecordRows for Lots {
             "UPDATE /* ledger.spend_lots */ JSON_TABLE('[",
             less,
             "]', '$[*]' COLUMNS (account CHAR(32) PATH '$[0]', expired_from DATE PATH '$[1]', granted BIGINT PATH '$[2]', spent BIGINT PATH '$[3]', expired BIGINT PATH '$[4]', granted_on DATE PATH '$[5]')) j \
-             STRAIGHT_JOIN point_lots l ON l.account_id = UNHEX(j.account) AND l.expired_from = j.expired_from \
+             STRAIGHT_JOIN points_lots l ON l.account_id = UNHEX(j.account) AND l.expired_from = j.expired_from \
              SET l.granted = l.granted + j.granted, l.remaining = l.remaining - j.spent, l.expired = l.expired + j.expired, \
              l.granted_on = COALESCE(j.granted_on, l.granted_on)",
             true,
@@ -461,7 +461,7 @@ impl RowSet for LotsOf {
 
 impl LoadRows for LotsOf {
     fn load(keys: &[AccountId], sql: &mut Sql) {
-        sql.push("SELECT /* ledger.load_lots */ account_id, expired_from, remaining FROM point_lots WHERE remaining > 0 AND account_id IN (");
+        sql.push("SELECT /* ledger.load_lots */ account_id, expired_from, remaining FROM points_lots WHERE remaining > 0 AND account_id IN (");
         sql.list(keys, |sql, key| {
             sql.bytes(key.bytes());
         });
@@ -478,7 +478,7 @@ impl LoadRows for LotsOf {
     }
 }
 
-/// `point_holds`: what an account holds, by the day since which it does. Guarded by the version of
+/// `points_holds`: what an account holds, by the day since which it does. Guarded by the version of
 /// the account, as its lots are, and loaded after it; written as it shall be, and what is nothing
 /// is no row.
 #[derive(Debug)]
@@ -500,7 +500,7 @@ impl RowSet for Holds {
 
 impl LoadRows for Holds {
     fn load(keys: &[AccountId], sql: &mut Sql) {
-        sql.push("SELECT /* ledger.load_holds */ account_id, tenant_id, held_on, held FROM point_holds WHERE account_id IN (");
+        sql.push("SELECT /* ledger.load_holds */ account_id, tenant_id, held_on, held FROM points_holds WHERE account_id IN (");
         sql.list(keys, |sql, key| {
             sql.bytes(key.bytes());
         });
@@ -535,7 +535,7 @@ impl RecordRows for Holds {
             other.map(|(day, held)| (change.key, change.after.tenant, *day, *held))
         });
         out.rows(
-            "INSERT /* ledger.hold_points */ INTO point_holds (account_id, held_on, tenant_id, held) VALUES ",
+            "INSERT /* ledger.hold_points */ INTO points_holds (account_id, held_on, tenant_id, held) VALUES ",
             held,
             " ON DUPLICATE KEY UPDATE held = VALUES(held)",
             false,
@@ -555,7 +555,7 @@ impl RecordRows for Holds {
         // One by one: with a list of pairs some versions walk the whole table, and lock it.
         for (account, day) in ended {
             let mut sql =
-                Sql::new("DELETE /* ledger.end_holds */ FROM point_holds WHERE account_id = ");
+                Sql::new("DELETE /* ledger.end_holds */ FROM points_holds WHERE account_id = ");
             sql.bytes(account.bytes()).push(" AND held_on = ").day(day);
             out.statement(&sql, Some(1));
         }
@@ -582,7 +582,7 @@ impl RowSet for LotExpiries {
 
 impl LoadRows for LotExpiries {
     fn load(keys: &[Self::Key], sql: &mut Sql) {
-        sql.push("SELECT /* ledger.load_lot_expiries */ account_id, expired_from, expired, given_back FROM point_lots WHERE (account_id, expired_from) IN (");
+        sql.push("SELECT /* ledger.load_lot_expiries */ account_id, expired_from, expired, given_back FROM points_lots WHERE (account_id, expired_from) IN (");
         sql.list(keys, |sql, (account, on)| {
             sql.push("(")
                 .bytes(account.bytes())
@@ -612,7 +612,7 @@ impl RecordRows for LotExpiries {
             }
             let (account, on) = change.key;
             let mut sql =
-                Sql::new("UPDATE /* ledger.count_given_back */ point_lots SET given_back = ");
+                Sql::new("UPDATE /* ledger.count_given_back */ points_lots SET given_back = ");
             sql.int(change.after.given_back)
                 .push(" WHERE account_id = ")
                 .bytes(account.bytes());
@@ -635,8 +635,8 @@ pub async fn find_holdings(
     // In one statement, so that all of it is of one moment.
     let statement = format!(
         "SELECT /* ledger.find_holdings */ {ACCOUNT_COLUMNS}, \
-         (SELECT CAST(JSON_OBJECTAGG(CAST(l.expired_from AS CHAR), l.remaining) AS CHAR) FROM point_lots l WHERE l.account_id = a.id AND l.remaining > 0), \
-         (SELECT CAST(JSON_OBJECTAGG(CAST(h.held_on AS CHAR), h.held) AS CHAR) FROM point_holds h WHERE h.account_id = a.id) \
+         (SELECT CAST(JSON_OBJECTAGG(CAST(l.expired_from AS CHAR), l.remaining) AS CHAR) FROM points_lots l WHERE l.account_id = a.id AND l.remaining > 0), \
+         (SELECT CAST(JSON_OBJECTAGG(CAST(h.held_on AS CHAR), h.held) AS CHAR) FROM points_holds h WHERE h.account_id = a.id) \
          FROM accounts a WHERE a.id = ? AND a.tenant_id = ?"
     );
     let row = sqlx::query(sqlx::AssertSqlSafe(statement))
@@ -696,7 +696,7 @@ pub async fn find_lot(
     expired_from: BusinessDay,
 ) -> Result<Points, DbError> {
     let left: Option<(i64,)> = sqlx::query_as(
-        "/* ledger.find_lot */ SELECT remaining FROM point_lots WHERE account_id = ? AND expired_from = ? AND tenant_id = ?",
+        "/* ledger.find_lot */ SELECT remaining FROM points_lots WHERE account_id = ? AND expired_from = ? AND tenant_id = ?",
     )
     .bind(account)
     .bind(expired_from.0)

@@ -90,7 +90,7 @@ pub async fn list_expiring(
     let today = db.now().business_day();
     let after = after.map_or(today, |day| day.max(today));
     Ok(sqlx::query_as(
-        "/* points.list_expiring */ SELECT expired_from AS day, remaining AS points FROM point_lots \
+        "/* points.list_expiring */ SELECT expired_from AS day, remaining AS points FROM points_lots \
          WHERE account_id = ? AND tenant_id = ? AND expired_from > ? AND expired_from < ? AND remaining > 0 ORDER BY expired_from LIMIT ?",
     )
     .bind(AccountId::customer_points(customer))

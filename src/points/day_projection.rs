@@ -1,4 +1,4 @@
-//! How points moved per day, source and rule: what events add to `point_days`.
+//! How points moved per day, source and rule: what events add to `points_days`.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ pub async fn project_points(tx: &mut Tx, events: &[CommittedEvent]) -> Result<()
         return Ok(());
     }
     let mut sql = Sql::new(
-        "INSERT /* points.project_days */ INTO point_days (tenant_id, day, source, rule_version, what, points, times) VALUES ",
+        "INSERT /* points.project_days */ INTO points_days (tenant_id, day, source, rule_version, what, points, times) VALUES ",
     );
     sql.list(
         &days,

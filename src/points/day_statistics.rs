@@ -53,7 +53,7 @@ pub async fn day_statistics(
         .push(if source { "source" } else { "NULL" })
         .push(", ")
         .push(if rule { "rule_version" } else { "NULL" })
-        .push(", what, CAST(SUM(points) AS SIGNED), CAST(SUM(times) AS SIGNED) FROM point_days WHERE tenant_id = ")
+        .push(", what, CAST(SUM(points) AS SIGNED), CAST(SUM(times) AS SIGNED) FROM points_days WHERE tenant_id = ")
         .int(tenant.0)
         .push(" AND day >= ")
         .day(query.from)

@@ -34,7 +34,7 @@
 //! - **total**: points that one version of the rule has handed out and not got back. Points that a
 //!   refund takes back or a review voids can be handed out again; points that expired cannot. (A
 //!   daily cap gets nothing back: otherwise a customer who pays and refunds in turns would never
-//!   reach it.) Counted in `point_budgets`, one version-checked row per version. Committers that
+//!   reach it.) Counted in `points_budgets`, one version-checked row per version. Committers that
 //!   credit at once may conflict there and run again, so a total cap costs throughput while it is
 //!   set.
 //!
@@ -111,8 +111,8 @@
 //! Events report the moves of points ([`PointsMove`]); the relay sums them by day, source and rule
 //! ([`day_statistics()`]).
 //!
-//! Tables owned: `points_rules` (inserted and read, never changed), `point_budgets`,
-//! `points_transactions`, `points_transaction_lots`, `point_days` (`day_projection.rs`).
+//! Tables owned: `points_rules` (inserted and read, never changed), `points_budgets`,
+//! `points_transactions`, `points_transaction_lots`, `points_days` (`day_projection.rs`).
 
 #![warn(clippy::arithmetic_side_effects)]
 

@@ -1,4 +1,4 @@
-//! Every statement on `points_rules`, and reads of `point_budgets`.
+//! Every statement on `points_rules`, and reads of `points_budgets`.
 
 use rust_decimal::Decimal;
 use sqlx::{FromRow, MySqlConnection, QueryBuilder};
@@ -305,7 +305,7 @@ pub(super) async fn find_granted(
     tenant: TenantId,
     version: u32,
 ) -> Result<Points, DbError> {
-    let granted: Option<i64> = sqlx::query_scalar("/* points.find_granted */ SELECT granted FROM point_budgets WHERE tenant_id = ? AND rule_version = ?")
+    let granted: Option<i64> = sqlx::query_scalar("/* points.find_granted */ SELECT granted FROM points_budgets WHERE tenant_id = ? AND rule_version = ?")
         .bind(tenant)
         .bind(version)
         .fetch_optional(db.pool())

@@ -7,7 +7,7 @@ use crate::{
     primitives::{Points, TenantId},
 };
 
-/// `point_budgets`: points that a version with a total cap has handed out and not got back.
+/// `points_budgets`: points that a version with a total cap has handed out and not got back.
 #[derive(Debug)]
 pub struct Budgets;
 
@@ -60,7 +60,7 @@ impl RowSet for Budgets {
 
 impl LoadRows for Budgets {
     fn load(keys: &[Self::Key], sql: &mut Sql) {
-        sql.push("SELECT /* points.load_budgets */ tenant_id, rule_version, granted, version FROM point_budgets WHERE (tenant_id, rule_version) IN (");
+        sql.push("SELECT /* points.load_budgets */ tenant_id, rule_version, granted, version FROM points_budgets WHERE (tenant_id, rule_version) IN (");
         sql.list(keys, |sql, (tenant, version)| {
             sql.push("(")
                 .int(tenant.0)
@@ -73,7 +73,7 @@ impl LoadRows for Budgets {
 
     fn read(row: &MySqlRow) -> Result<(Self::Key, Budget), sqlx::Error> {
         let granted = Points::parse(row.try_get(2)?)
-            .map_err(|_| sqlx::Error::Decode("point_budgets.granted".into()))?;
+            .map_err(|_| sqlx::Error::Decode("points_budgets.granted".into()))?;
         Ok((
             (TenantId(row.try_get(0)?), row.try_get(1)?),
             Budget {
@@ -91,12 +91,12 @@ impl RecordRows for Budgets {
             let mut sql = Sql::default();
             match change.before {
                 None => {
-                    sql.push("INSERT /* points.insert_budget */ INTO point_budgets (tenant_id, rule_version, granted, version) VALUES (")
+                    sql.push("INSERT /* points.insert_budget */ INTO points_budgets (tenant_id, rule_version, granted, version) VALUES (")
                         .int(tenant.0).push(",").int(version).push(",")
                         .int(change.after.granted.get()).push(",").int(change.after.version()).push(")");
                 }
                 Some(before) => {
-                    sql.push("UPDATE /* points.update_budget */ point_budgets SET granted = ")
+                    sql.push("UPDATE /* points.update_budget */ points_budgets SET granted = ")
                         .int(change.after.granted.get())
                         .push(", version = ")
                         .int(change.after.version())

@@ -131,7 +131,7 @@ fn sums(account: &Account) -> Sums {
 async fn deleted_lots(conn: &mut MySqlConnection) -> Result<DeletedLots, DbError> {
     let day: time::Date = sqlx::query_scalar(
         "/* verify.forgotten */ SELECT CAST(GREATEST(DATE(GREATEST(UTC_TIMESTAMP(6), COALESCE(MAX(c.committed_at), UTC_TIMESTAMP(6))) + INTERVAL 8 HOUR), \
-           COALESCE((SELECT MAX(day) FROM point_expiry_runs), DATE('1970-01-01'))) - INTERVAL ? DAY AS DATE) \
+           COALESCE((SELECT MAX(day) FROM points_expiry_runs), DATE('1970-01-01'))) - INTERVAL ? DAY AS DATE) \
          FROM (SELECT committer, MAX(seq) AS seq FROM commits GROUP BY committer) last JOIN commits c ON c.committer = last.committer AND c.seq = last.seq",
     )
     .bind(FORGET_DAYS)

@@ -161,11 +161,11 @@ pub(super) async fn check_budgets(
     report: &mut Report,
 ) -> Result<(), DbError> {
     let rows = sqlx::raw_sql(
-        "/* verify.budgets */ SELECT tenant_id, rule_version, granted FROM point_budgets ORDER BY tenant_id, rule_version",
+        "/* verify.budgets */ SELECT tenant_id, rule_version, granted FROM points_budgets ORDER BY tenant_id, rule_version",
     )
     .fetch_all(&mut *conn)
     .await?;
-    let of = RowKey("point_budgets", 2);
+    let of = RowKey("points_budgets", 2);
     let budgets: Vec<(TenantId, u32, i64)> = readable_as(&rows, of, report);
     report.looked_at(Invariant::CapsHold, 1);
     for (tenant, version, granted) in &budgets {

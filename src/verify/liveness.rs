@@ -304,7 +304,7 @@ const RUNNING: [Rule; 19] = [
     },
     Rule {
         of: Subject::Run,
-        select: "x.id FROM point_expiry_runs x WHERE x.open = 1 AND x.asked_at < @days",
+        select: "x.id FROM points_expiry_runs x WHERE x.open = 1 AND x.asked_at < @days",
         violation: "sweeps expired points for days, and does not come to an end",
     },
     Rule {
@@ -372,7 +372,7 @@ pub(super) async fn check(
          + (SELECT COUNT(*) FROM payment_orders WHERE state IN ($order.created, $order.prepaid) OR sharing = $order_sharing.wanted OR review = $order_review.open) \
          + (SELECT COUNT(*) FROM points_transactions WHERE state IN ($points_transaction.held, $points_transaction.under_review)) \
          + (SELECT COUNT(*) FROM risk_reviews WHERE state IN ($review.open, $review.claimed)) + (SELECT COUNT(*) FROM deliveries WHERE state IN ('pending', 'parked')) \
-         + (SELECT COUNT(*) FROM point_expiry_runs x WHERE x.open = 1) \
+         + (SELECT COUNT(*) FROM points_expiry_runs x WHERE x.open = 1) \
          + (SELECT COUNT(*) FROM payment_exceptions) + (SELECT COUNT(*) FROM committers) AS SIGNED)",
     ))
     .fetch_one(&mut *conn)

@@ -14,7 +14,7 @@
 //! | pending, or voiding a pending one | nothing: what is held is still in its lots |
 //!
 //! A lot is *expired* from the day `expired_from` (UTC+8) on. A transfer that could not have taken
-//! its points in the order of [`crate::ledger`] is a violation, and so is a row of `point_lots`
+//! its points in the order of [`crate::ledger`] is a violation, and so is a row of `points_lots`
 //! that differs from the replay. The row may be missing if the lot is empty and expired more than
 //! [`FORGET_DAYS`](crate::points::expiry::FORGET_DAYS) days ago. Rows of lots of which points
 //! expired stay longer, since refunds read them.
@@ -22,7 +22,7 @@
 //! Two more rules are checked at every point of the history:
 //!
 //! - every hold can be posted: for each day with unresolved holds, the points held on it or later
-//!   are in lots that have not expired on it (7). `point_holds` must agree by day (invariant 2
+//!   are in lots that have not expired on it (7). `points_holds` must agree by day (invariant 2
 //!   compares the account's own sum);
 //! - a customer who owes points has none free when an operation is done (6). The transfers of one
 //!   operation have one instant.
@@ -219,7 +219,7 @@ impl LotReplay {
         Ok(())
     }
 
-    /// Compares a row of `point_holds` with the replay.
+    /// Compares a row of `points_holds` with the replay.
     pub(super) fn compare_hold(&mut self, row: &HoldRow) -> Result<(), String> {
         let held = self.holds.remove(&row.held_on).unwrap_or(0);
         if held == row.held {
@@ -383,7 +383,7 @@ impl LotReplay {
         self.lots.get_mut(&on).map_or(due, |lot| lot.take(due))
     }
 
-    /// Compares a row of `point_lots` with the replay.
+    /// Compares a row of `points_lots` with the replay.
     pub(super) fn compare(
         &mut self,
         row: &LotRow,

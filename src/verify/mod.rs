@@ -110,7 +110,7 @@ async fn check(
         "/* verify.count */ SELECT (SELECT COUNT(*) FROM commits) + 2 * (SELECT COUNT(*) FROM transfers) + 2 * (SELECT COUNT(*) FROM payment_orders) \
          + (SELECT COUNT(*) FROM accounts) + (SELECT COUNT(*) FROM payment_order_history) + (SELECT COUNT(*) FROM refunds) \
          + 2 * (SELECT COUNT(*) FROM sharings) + 2 * (SELECT COUNT(*) FROM sharing_parts) + 2 * (SELECT COUNT(*) FROM sharing_returns) \
-         + (SELECT COUNT(*) FROM refund_history) + (SELECT COUNT(*) FROM points_transactions) + (SELECT COUNT(*) FROM risk_reviews) + (SELECT COUNT(*) FROM risk_decisions) + (SELECT COUNT(*) FROM point_lots)",
+         + (SELECT COUNT(*) FROM refund_history) + (SELECT COUNT(*) FROM points_transactions) + (SELECT COUNT(*) FROM risk_reviews) + (SELECT COUNT(*) FROM risk_decisions) + (SELECT COUNT(*) FROM points_lots)",
     )
     .fetch_one(&mut conn)
     .await?;

@@ -241,7 +241,7 @@ async fn given_back(conn: &mut MySqlConnection, report: &mut Report) -> Result<(
     });
     sql.push(
         ") UNION ALL \
-           SELECT CONCAT(SUBSTR(l.account_id, 1, 15), x'00'), l.expired_from, 0, l.given_back, 1 FROM point_lots l WHERE l.expired > 0) sums \
+           SELECT CONCAT(SUBSTR(l.account_id, 1, 15), x'00'), l.expired_from, 0, l.given_back, 1 FROM points_lots l WHERE l.expired > 0) sums \
          GROUP BY sums.customer_id, sums.lot HAVING SUM(sums.said) <> SUM(sums.counted) AND MAX(sums.there) = 1 LIMIT 1000",
     );
     let odd = sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await?;

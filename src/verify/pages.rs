@@ -545,7 +545,7 @@ impl Paged for RefundsByOrder {
     }
 }
 
-/// `point_lots` by account and day.
+/// `points_lots` by account and day.
 pub(super) struct Lots;
 
 /// One lot of one account, in points.
@@ -560,11 +560,11 @@ pub(super) struct LotRow {
 
 impl Paged for Lots {
     type Item = LotRow;
-    const ROW: RowKey = RowKey("point_lots", 2);
+    const ROW: RowKey = RowKey("points_lots", 2);
 
     fn after(last: Option<&LotRow>, sql: &mut Sql) {
         sql.push(
-            "SELECT /* verify.lots */ account_id, expired_from, granted, remaining, expired FROM point_lots",
+            "SELECT /* verify.lots */ account_id, expired_from, granted, remaining, expired FROM points_lots",
         );
         if let Some(last) = last {
             sql.push(" WHERE account_id >= ")
@@ -588,7 +588,7 @@ impl Paged for Lots {
     }
 }
 
-/// `point_holds` by account and day.
+/// `points_holds` by account and day.
 pub(super) struct Holds;
 
 /// What one account holds since one day, in points.
@@ -601,10 +601,10 @@ pub(super) struct HoldRow {
 
 impl Paged for Holds {
     type Item = HoldRow;
-    const ROW: RowKey = RowKey("point_holds", 2);
+    const ROW: RowKey = RowKey("points_holds", 2);
 
     fn after(last: Option<&HoldRow>, sql: &mut Sql) {
-        sql.push("SELECT /* verify.holds */ account_id, held_on, held FROM point_holds");
+        sql.push("SELECT /* verify.holds */ account_id, held_on, held FROM points_holds");
         if let Some(last) = last {
             sql.push(" WHERE account_id >= ")
                 .bytes(last.account.bytes());

@@ -122,12 +122,12 @@ pub(super) async fn check(
     report: &mut Report,
 ) -> Result<(), DbError> {
     let rows = sqlx::raw_sql(
-        "/* verify.point_days */ SELECT tenant_id, day, source, rule_version, what, points, times FROM point_days",
+        "/* verify.points_days */ SELECT tenant_id, day, source, rule_version, what, points, times FROM points_days",
     )
     .fetch_all(conn)
     .await?;
     let mut projected = Moves::default();
-    let days = readable(&rows, RowKey("point_days", 5), report, |row| {
+    let days = readable(&rows, RowKey("points_days", 5), report, |row| {
         let key = (
             TenantId(row.try_get(0)?),
             BusinessDay(row.try_get(1)?),

@@ -184,11 +184,11 @@ fn coded_tables() -> Vec<CodedTable> {
             ],
         ),
         table(
-            "point_days",
+            "points_days",
             ("tenant_id, day, source, rule_version, what", 5),
             vec![("what", Codes(PointsMove::ALL.map(PointsMove::code).into()))],
         ),
-        table("point_expiry_runs", id, vec![("started_by", Actor)]),
+        table("points_expiry_runs", id, vec![("started_by", Actor)]),
         table(
             "risk_decisions",
             id,

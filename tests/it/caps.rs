@@ -99,7 +99,7 @@ async fn a_total_cap_holds_across_customers_and_processes() {
         }
     }
     assert_eq!(credited.iter().sum::<i64>(), 100, "{credited:?}");
-    assert_eq!(app.count("SELECT granted FROM point_budgets").await, 100);
+    assert_eq!(app.count("SELECT granted FROM points_budgets").await, 100);
     other.close().await;
     app.finish().await;
 }
@@ -136,7 +136,7 @@ async fn earned(setup: &RefundSetup, fen: i64, key: &str) -> i64 {
     order.state.payment().unwrap().points.get()
 }
 
-const GRANTED: &str = "SELECT granted FROM point_budgets WHERE rule_version = 2";
+const GRANTED: &str = "SELECT granted FROM points_budgets WHERE rule_version = 2";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_refund_takes_back_the_campaign_gives_again_and_the_day_does_not() {

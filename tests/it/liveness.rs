@@ -80,7 +80,7 @@ fn exception_of_refund(kind: &str, state: u8, at: &str) -> String {
 /// A sweep of points that was asked for then, and is under way.
 fn sweep(asked: &str) -> String {
     format!(
-        "INSERT INTO point_expiry_runs (id, tenant_id, day, open, lease, holder, leased_until, started_by, asked_at, started_at, accounts, lots, points, notices) \
+        "INSERT INTO points_expiry_runs (id, tenant_id, day, open, lease, holder, leased_until, started_by, asked_at, started_at, accounts, lots, points, notices) \
          SELECT REPEAT(x'11', 16), tenant_id, '2026-01-01', 1, 1, REPEAT(x'12', 16), {SOON}, 'schedule', {asked}, {asked}, 0, 0, 0, 0 FROM payment_orders LIMIT 1"
     )
 }

@@ -107,14 +107,14 @@ async fn every_kind_of_damage_to_lots_and_caps_is_found_and_named() {
         (Lots, "UPDATE transfers SET created_at = created_at + INTERVAL 9 DAY WHERE phase = 1".into(), "points less in lots that have not expired"),
         (Lots, "UPDATE transfers SET lot = lot + INTERVAL 1 DAY WHERE phase = 2; UPDATE transfers SET phase = 0, entry_id = CONCAT(SUBSTR(entry_id, 1, 15), x'0d') WHERE phase = 2".into(), "the lot of"),
         // What lots say.
-        (Lots, "UPDATE point_lots l JOIN (SELECT account_id, MAX(expired_from) AS last FROM point_lots WHERE remaining > 0 GROUP BY account_id HAVING COUNT(*) > 2) li ON li.account_id = l.account_id \
+        (Lots, "UPDATE points_lots l JOIN (SELECT account_id, MAX(expired_from) AS last FROM points_lots WHERE remaining > 0 GROUP BY account_id HAVING COUNT(*) > 2) li ON li.account_id = l.account_id \
           SET l.remaining = l.remaining + IF(l.expired_from = li.last, -2, 1) WHERE l.remaining IN (10, 30) OR l.expired_from = li.last".into(), "the lot of"),
-        (Lots, "UPDATE point_lots SET granted = granted + 1 WHERE remaining > 0 LIMIT 1".into(), "the lot of"),
-        (Lots, "DELETE FROM point_lots WHERE remaining = 0 LIMIT 1".into(), "has no row"),
-        (Lots, "DELETE FROM point_lots WHERE remaining > 0 LIMIT 1".into(), "has no row"),
-        (Lots, "INSERT INTO point_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) SELECT account_id, '2031-01-01', tenant_id, 5, 0, 0, granted_on FROM point_lots LIMIT 1".into(), "its transfers say 0 of 0"),
-        (Lots, "UPDATE point_lots SET expired = expired - 1 WHERE expired > 0 LIMIT 1".into(), "expired, and its transfers say"),
-        (Invariant::PointsFollowTheRule, "UPDATE point_lots SET given_back = 1 WHERE expired > 0 LIMIT 1".into(), "as given back of what expired"),
+        (Lots, "UPDATE points_lots SET granted = granted + 1 WHERE remaining > 0 LIMIT 1".into(), "the lot of"),
+        (Lots, "DELETE FROM points_lots WHERE remaining = 0 LIMIT 1".into(), "has no row"),
+        (Lots, "DELETE FROM points_lots WHERE remaining > 0 LIMIT 1".into(), "has no row"),
+        (Lots, "INSERT INTO points_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) SELECT account_id, '2031-01-01', tenant_id, 5, 0, 0, granted_on FROM points_lots LIMIT 1".into(), "its transfers say 0 of 0"),
+        (Lots, "UPDATE points_lots SET expired = expired - 1 WHERE expired > 0 LIMIT 1".into(), "expired, and its transfers say"),
+        (Invariant::PointsFollowTheRule, "UPDATE points_lots SET given_back = 1 WHERE expired > 0 LIMIT 1".into(), "as given back of what expired"),
         // Caps of days.
         (Caps, "UPDATE points_rules SET daily_cap = 24 WHERE version = 2".into(), "5 points make 25 on that day, of 24 allowed"),
         (Caps, "UPDATE points_rules SET daily_cap = 26 WHERE version = 2".into(), "though only 25 of 26 were given"),
@@ -129,11 +129,11 @@ async fn every_kind_of_damage_to_lots_and_caps_is_found_and_named() {
         (Caps, "UPDATE accounts SET earned_before = earned_before - 1 WHERE earned_before > 0 LIMIT 1".into(), "of the days before, and its payments say"),
         // Totals.
         (Caps, "UPDATE points_rules SET total_cap = 29 WHERE version = 3".into(), "30 credited, 30 counted, 29 allowed"),
-        (Caps, "UPDATE point_budgets SET granted = granted + 1".into(), "30 credited, 31 counted"),
+        (Caps, "UPDATE points_budgets SET granted = granted + 1".into(), "30 credited, 31 counted"),
         (Caps, "UPDATE payment_orders SET points = points - 1 WHERE rule_version = 3 AND points > 0 LIMIT 1".into(), "29 credited, 30 counted"),
-        (Caps, "DELETE FROM point_budgets".into(), "30 credited, 0 counted"),
-        (Caps, "UPDATE point_budgets SET rule_version = 2".into(), "no such version with a total cap"),
-        (Caps, "INSERT INTO point_budgets (tenant_id, rule_version, granted, version) VALUES (1, 77, 0, 1)".into(), "no such version with a total cap"),
+        (Caps, "DELETE FROM points_budgets".into(), "30 credited, 0 counted"),
+        (Caps, "UPDATE points_budgets SET rule_version = 2".into(), "no such version with a total cap"),
+        (Caps, "INSERT INTO points_budgets (tenant_id, rule_version, granted, version) VALUES (1, 77, 0, 1)".into(), "no such version with a total cap"),
     ];
     let mut copy = Copy::of_books(&house.scratch).await;
     for (invariant, statement, says) in damage {
@@ -225,11 +225,11 @@ async fn every_kind_of_damage_to_holds_and_debts_is_found_and_named() {
         (Lots, format!("UPDATE transfers SET created_at = created_at + INTERVAL 9 DAY WHERE {clawback}"), uncovered),
         (Lots, format!("UPDATE transfers SET amount = amount - 1 WHERE {earned} AND leg = 1"), uncovered),
         // What is noted of them.
-        (Lots, "UPDATE point_holds SET held = held + 1 LIMIT 1".into(), "points are noted as held since"),
-        (Lots, "UPDATE point_holds SET held_on = held_on + INTERVAL 1 DAY LIMIT 1".into(), "points are noted as held since"),
-        (Lots, "DELETE FROM point_holds LIMIT 1".into(), "and none are noted"),
-        (Lots, "INSERT INTO point_holds (account_id, held_on, tenant_id, held) VALUES (CONCAT(REPEAT(x'07', 15), x'01'), '2030-01-01', 1, 5)".into(), "no account that has lots"),
-        (Lots, "INSERT INTO point_holds (account_id, held_on, tenant_id, held) SELECT account_id, held_on - INTERVAL 1 DAY, tenant_id, 5 FROM point_holds LIMIT 1".into(), "5 points are noted as held since"),
+        (Lots, "UPDATE points_holds SET held = held + 1 LIMIT 1".into(), "points are noted as held since"),
+        (Lots, "UPDATE points_holds SET held_on = held_on + INTERVAL 1 DAY LIMIT 1".into(), "points are noted as held since"),
+        (Lots, "DELETE FROM points_holds LIMIT 1".into(), "and none are noted"),
+        (Lots, "INSERT INTO points_holds (account_id, held_on, tenant_id, held) VALUES (CONCAT(REPEAT(x'07', 15), x'01'), '2030-01-01', 1, 5)".into(), "no account that has lots"),
+        (Lots, "INSERT INTO points_holds (account_id, held_on, tenant_id, held) SELECT account_id, held_on - INTERVAL 1 DAY, tenant_id, 5 FROM points_holds LIMIT 1".into(), "5 points are noted as held since"),
         // Free beside a debt.
         (Points, format!("DELETE FROM transfers WHERE {repaid}"), "owes 10 points after"),
         (Points, format!("UPDATE transfers SET amount = amount - 1 WHERE {repaid}"), "owes 1 points after"),
@@ -256,10 +256,10 @@ async fn rows_of_lots_that_are_long_over_and_spent_may_be_gone_and_others_may_no
     house.clock.advance_seconds(371 * 86_400);
     let li = house.customer("li").await;
     earns(&house, li, 100, "much later").await;
-    let gone = report("DELETE FROM point_lots WHERE remaining = 0").await;
+    let gone = report("DELETE FROM points_lots WHERE remaining = 0").await;
     assert!(gone.is_clean(), "{gone}");
     // Made again, it knows only of what was granted since.
-    let again = report("INSERT INTO point_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) SELECT account_id, MIN(expired_from) - INTERVAL 1 DAY, tenant_id, 0, 0, 0, MIN(granted_on) FROM point_lots GROUP BY account_id, tenant_id").await;
+    let again = report("INSERT INTO points_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) SELECT account_id, MIN(expired_from) - INTERVAL 1 DAY, tenant_id, 0, 0, 0, MIN(granted_on) FROM points_lots GROUP BY account_id, tenant_id").await;
     assert!(again.is_clean(), "{again}");
     house.finish().await;
 }

@@ -61,7 +61,7 @@ async fn every_kind_of_damage_is_found_and_named() {
         (Invariant::SumsEqualTransfers, format!("UPDATE transfers SET account_version = account_version + 7 WHERE {settlement} AND leg = 1 LIMIT 1")),
         (Invariant::NeverBelowZero, "UPDATE transfers SET amount = 400 WHERE constrained_side = 1".into()),
         (Invariant::EntriesAreWhole, "UPDATE transfers SET entry_id = CONCAT(SUBSTR(entry_id, 1, 15), x'82'), phase = 3 WHERE constrained_side = 1".into()),
-        (Invariant::CapsHold, "INSERT INTO point_budgets (tenant_id, rule_version, granted, version) VALUES (1, 2, 5, 1)".into()),
+        (Invariant::CapsHold, "INSERT INTO points_budgets (tenant_id, rule_version, granted, version) VALUES (1, 2, 5, 1)".into()),
         (Invariant::DebitsEqualCredits, "UPDATE accounts SET debits_posted = debits_posted + 5 WHERE SUBSTR(id, 16, 1) = x'21'".into()),
         (Invariant::PaidOrdersAreSettledOnce, "UPDATE payment_orders SET amount_fen = amount_fen + 1 WHERE state = 3 LIMIT 1".into()),
         (Invariant::PaidOrdersAreSettledOnce, "UPDATE payment_orders SET state = 2, wechat_transaction_id = NULL, paid_at = NULL, points = NULL, rule_version = NULL WHERE state = 3 LIMIT 1".into()),
@@ -229,9 +229,9 @@ async fn every_kind_of_damage_to_refunds_is_found_and_named() {
         (Points, "UPDATE refunds SET points_due = 0, clawback_shortfall = 0 WHERE state = 5".into(), "does not follow from"),
         (Points, format!("UPDATE transfers SET credit_account = {nobody} WHERE ORD(SUBSTR(entry_id, 16, 1)) = 1 AND leg = 2"), "were credited"),
         // Lots and debts.
-        (Lots, "UPDATE point_lots SET remaining = remaining - 1 WHERE remaining > 0 LIMIT 1".into(), "are left in its lots"),
-        (Lots, "DELETE FROM point_lots WHERE remaining > 0 LIMIT 1".into(), "and 0 are left in its lots"),
-        (Lots, "INSERT INTO point_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) VALUES (CONCAT(REPEAT(x'07', 15), x'01'), '2030-01-01', 1, 5, 5, 0, '2029-01-01')".into(), "no account that has lots"),
+        (Lots, "UPDATE points_lots SET remaining = remaining - 1 WHERE remaining > 0 LIMIT 1".into(), "are left in its lots"),
+        (Lots, "DELETE FROM points_lots WHERE remaining > 0 LIMIT 1".into(), "and 0 are left in its lots"),
+        (Lots, "INSERT INTO points_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) VALUES (CONCAT(REPEAT(x'07', 15), x'01'), '2030-01-01', 1, 5, 5, 0, '2029-01-01')".into(), "no account that has lots"),
         (Sums, "UPDATE accounts SET debt = debt + 1 WHERE SUBSTR(id, 16, 1) = x'01' LIMIT 1".into(), "are noted beside the points"),
         (Sums, "UPDATE accounts SET debt = 0 WHERE debt > 0".into(), "and 0 are noted beside the points"),
         (Sums, "DELETE FROM accounts WHERE SUBSTR(id, 16, 1) = x'24'".into(), "nothing is owed, and"),
@@ -273,7 +273,7 @@ async fn every_kind_of_damage_to_refunds_is_found_and_named() {
         (Readable, "UPDATE audit_logs SET actor = 'nobody' LIMIT 1".into(), "actor: nothing is called that"),
         (Readable, "UPDATE callback_events SET outcome = 77 LIMIT 1".into(), "outcome: nothing is called that"),
         // Last, for it takes away what would refuse it.
-        (Lots, "ALTER TABLE point_lots DROP CONSTRAINT point_lots_remaining; UPDATE point_lots SET granted = remaining - 1 WHERE remaining > 0 LIMIT 1".into(), "above what was granted"),
+        (Lots, "ALTER TABLE points_lots DROP CONSTRAINT points_lots_remaining; UPDATE points_lots SET granted = remaining - 1 WHERE remaining > 0 LIMIT 1".into(), "above what was granted"),
     ];
     let mut copy = Copy::of(&setup.app).await;
     // The database itself would not let some of it in.

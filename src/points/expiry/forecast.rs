@@ -30,7 +30,7 @@ pub async fn expiring_by_day(
 ) -> Result<Vec<ExpiringDay>, DbError> {
     Ok(sqlx::query_as(
         "/* points.expiring_by_day */ SELECT expired_from, CAST(SUM(remaining) AS SIGNED) AS points, \
-         CAST(SUM(remaining > 0) AS SIGNED) AS customers FROM point_lots \
+         CAST(SUM(remaining > 0) AS SIGNED) AS customers FROM points_lots \
          WHERE tenant_id = ? AND expired_from >= ? AND expired_from <= ? GROUP BY expired_from HAVING customers > 0 ORDER BY expired_from",
     )
     .bind(tenant)

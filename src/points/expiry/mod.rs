@@ -16,7 +16,7 @@
 //!
 //! # What a run does, in this order
 //!
-//! 1. **sweep**: reads the lots along the key `point_lots_expiry` and expires those of each
+//! 1. **sweep**: reads the lots along the key `points_lots_expiry` and expires those of each
 //!    customer through the group commit;
 //! 2. **notices**: plans a message for each customer and day of expiry within the tenant's notice
 //!    period (`expiry_notice_days`);
@@ -42,7 +42,7 @@
 //! out after [`LEASE_SECONDS`], and the next worker begins at the first lot. The counts of a run
 //! include what its workers reported before they died; the journal is exact.
 //!
-//! Tables owned: `point_expiry_runs`.
+//! Tables owned: `points_expiry_runs`.
 
 mod claim;
 mod forecast;

@@ -1,4 +1,4 @@
-//! Every statement on `point_expiry_runs`, and on lots during a sweep.
+//! Every statement on `points_expiry_runs`, and on lots during a sweep.
 
 use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 
@@ -16,7 +16,7 @@ impl FromRow<'_, MySqlRow> for ExpiryRun {
     fn from_row(row: &MySqlRow) -> Result<Self, sqlx::Error> {
         let count = |name: &str| {
             u64::try_from(row.try_get::<i64, _>(name)?)
-                .map_err(|_| sqlx::Error::Decode("a count of point_expiry_runs".into()))
+                .map_err(|_| sqlx::Error::Decode("a count of points_expiry_runs".into()))
         };
         let (started_at, finished_at) = (row.try_get("started_at")?, row.try_get("finished_at")?);
         let state = match (started_at, finished_at) {
@@ -36,7 +36,7 @@ impl FromRow<'_, MySqlRow> for ExpiryRun {
             accounts: count("accounts")?,
             lots: count("lots")?,
             points: Points::parse(row.try_get("points")?)
-                .map_err(|_| sqlx::Error::Decode("point_expiry_runs.points".into()))?,
+                .map_err(|_| sqlx::Error::Decode("points_expiry_runs.points".into()))?,
             notices: count("notices")?,
         })
     }
@@ -48,7 +48,7 @@ pub(super) async fn tenants_without_run(
 ) -> Result<Vec<TenantId>, DbError> {
     let tenants: Vec<(TenantId,)> = sqlx::query_as(
         "/* points.tenants_without_expiry */ SELECT t.id FROM tenants t WHERE NOT EXISTS \
-         (SELECT 1 FROM point_expiry_runs r WHERE r.tenant_id = t.id AND r.day = ? AND r.nightly = 1) ORDER BY t.id",
+         (SELECT 1 FROM points_expiry_runs r WHERE r.tenant_id = t.id AND r.day = ? AND r.nightly = 1) ORDER BY t.id",
     )
     .bind(day.0)
     .fetch_all(tx.conn())
@@ -67,7 +67,7 @@ pub(super) async fn insert_run(
 ) -> Result<bool, DbError> {
     let now = tx.now();
     let made = sqlx::query(
-        "/* points.insert_expiry */ INSERT IGNORE INTO point_expiry_runs \
+        "/* points.insert_expiry */ INSERT IGNORE INTO points_expiry_runs \
          (id, tenant_id, day, nightly, open, started_by, asked_at, accounts, lots, points, notices) VALUES (?, ?, ?, ?, 1, ?, ?, 0, 0, 0, 0)",
     )
     .bind(id)
@@ -83,7 +83,7 @@ pub(super) async fn insert_run(
 
 pub(super) async fn open_run(tx: &mut Tx, tenant: TenantId) -> Result<Option<ExpiryRun>, DbError> {
     let statement = format!(
-        "/* points.open_expiry */ SELECT {COLUMNS} FROM point_expiry_runs WHERE tenant_id = ? AND open = 1"
+        "/* points.open_expiry */ SELECT {COLUMNS} FROM points_expiry_runs WHERE tenant_id = ? AND open = 1"
     );
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement))
         .bind(tenant)
@@ -97,7 +97,7 @@ pub(super) async fn find_run(
     id: ExpiryRunId,
 ) -> Result<Option<ExpiryRun>, DbError> {
     let statement = format!(
-        "/* points.find_expiry */ SELECT {COLUMNS} FROM point_expiry_runs WHERE id = ? AND tenant_id = ?"
+        "/* points.find_expiry */ SELECT {COLUMNS} FROM points_expiry_runs WHERE id = ? AND tenant_id = ?"
     );
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement))
         .bind(id)
@@ -113,7 +113,7 @@ pub(super) async fn list_runs(
     limit: PageLimit,
 ) -> Result<Vec<ExpiryRun>, DbError> {
     let statement = format!(
-        "/* points.list_expiries */ SELECT {COLUMNS} FROM point_expiry_runs \
+        "/* points.list_expiries */ SELECT {COLUMNS} FROM points_expiry_runs \
          WHERE tenant_id = ? AND (? IS NULL OR id < ?) ORDER BY id DESC LIMIT ?"
     );
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement))
@@ -145,7 +145,7 @@ pub(super) struct LeasedRun {
 /// Returns and locks the run that is worked on. There is one lease, whichever the tenant.
 pub(super) async fn leased_run(tx: &mut Tx) -> Result<Option<LeasedRun>, DbError> {
     Ok(sqlx::query_as(
-        "/* points.leased_expiry */ SELECT id, tenant_id, holder, leased_until FROM point_expiry_runs WHERE lease = 1 FOR UPDATE",
+        "/* points.leased_expiry */ SELECT id, tenant_id, holder, leased_until FROM points_expiry_runs WHERE lease = 1 FOR UPDATE",
     )
     .fetch_optional(tx.conn())
     .await?)
@@ -154,7 +154,7 @@ pub(super) async fn leased_run(tx: &mut Tx) -> Result<Option<LeasedRun>, DbError
 /// Returns the oldest run that is not finished, of all tenants.
 pub(super) async fn first_open(tx: &mut Tx) -> Result<Option<OpenRun>, DbError> {
     Ok(sqlx::query_as(
-        "/* points.first_expiry */ SELECT id, tenant_id FROM point_expiry_runs WHERE open = 1 ORDER BY id LIMIT 1",
+        "/* points.first_expiry */ SELECT id, tenant_id FROM points_expiry_runs WHERE open = 1 ORDER BY id LIMIT 1",
     )
     .fetch_optional(tx.conn())
     .await?)
@@ -169,7 +169,7 @@ pub(super) async fn lease(
 ) -> Result<bool, DbError> {
     let now = tx.now();
     let leased = sqlx::query(
-        "/* points.lease_expiry */ UPDATE point_expiry_runs SET lease = 1, holder = ?, leased_until = ?, \
+        "/* points.lease_expiry */ UPDATE points_expiry_runs SET lease = 1, holder = ?, leased_until = ?, \
          started_at = COALESCE(started_at, ?) WHERE id = ? AND open = 1 AND (lease IS NULL OR holder = ? OR leased_until < ?)",
     )
     .bind(holder.as_slice())
@@ -198,7 +198,7 @@ pub(super) async fn count(
     let until = tx.now().plus_seconds(super::LEASE_SECONDS);
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let counted = sqlx::query(
-        "/* points.count_expiry */ UPDATE point_expiry_runs SET accounts = accounts + ?, lots = lots + ?, points = points + ?, \
+        "/* points.count_expiry */ UPDATE points_expiry_runs SET accounts = accounts + ?, lots = lots + ?, points = points + ?, \
          notices = notices + ?, leased_until = ? WHERE id = ? AND lease = 1 AND holder = ?",
     )
     .bind(number(done.accounts))
@@ -221,7 +221,7 @@ pub(super) async fn finish(
 ) -> Result<(), DbError> {
     let now = tx.now();
     sqlx::query(
-        "/* points.finish_expiry */ UPDATE point_expiry_runs SET open = NULL, lease = NULL, holder = NULL, leased_until = NULL, \
+        "/* points.finish_expiry */ UPDATE points_expiry_runs SET open = NULL, lease = NULL, holder = NULL, leased_until = NULL, \
          finished_at = ?, noticed_until = ? WHERE id = ?",
     )
     .bind(now)
@@ -238,7 +238,7 @@ pub(super) async fn release(
     holder: &[u8; 16],
 ) -> Result<(), DbError> {
     sqlx::query(
-        "/* points.release_expiry */ UPDATE point_expiry_runs SET lease = NULL, holder = NULL, leased_until = NULL \
+        "/* points.release_expiry */ UPDATE points_expiry_runs SET lease = NULL, holder = NULL, leased_until = NULL \
          WHERE id = ? AND lease = 1 AND holder = ?",
     )
     .bind(id)
@@ -251,7 +251,7 @@ pub(super) async fn release(
 /// Returns the day up to which the last run with notices planned them.
 pub async fn noticed_until(db: &Db, tenant: TenantId) -> Result<Option<BusinessDay>, DbError> {
     let day: Option<(time::Date,)> = sqlx::query_as(
-        "/* points.noticed_until */ SELECT noticed_until FROM point_expiry_runs \
+        "/* points.noticed_until */ SELECT noticed_until FROM points_expiry_runs \
          WHERE tenant_id = ? AND noticed_until IS NOT NULL ORDER BY id DESC LIMIT 1",
     )
     .bind(tenant)
@@ -306,7 +306,7 @@ pub async fn next_lots(
     let mut lots = Vec::new();
     if let Some(account) = after.account {
         lots = sqlx::query(
-            "/* points.lots_of_day */ SELECT account_id, expired_from, remaining FROM point_lots FORCE INDEX (point_lots_expiry) \
+            "/* points.lots_of_day */ SELECT account_id, expired_from, remaining FROM points_lots FORCE INDEX (points_lots_expiry) \
              WHERE tenant_id = ? AND expired_from = ? AND account_id > ? ORDER BY account_id LIMIT ?",
         )
         .bind(tenant)
@@ -318,7 +318,7 @@ pub async fn next_lots(
     }
     if lots.is_empty() {
         lots = sqlx::query(
-            "/* points.lots_of_days */ SELECT account_id, expired_from, remaining FROM point_lots FORCE INDEX (point_lots_expiry) \
+            "/* points.lots_of_days */ SELECT account_id, expired_from, remaining FROM points_lots FORCE INDEX (points_lots_expiry) \
              WHERE tenant_id = ? AND expired_from > ? AND expired_from <= ? ORDER BY expired_from, account_id LIMIT ?",
         )
         .bind(tenant)

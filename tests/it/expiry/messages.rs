@@ -127,7 +127,7 @@ async fn each_customer_gets_one_message_for_each_day_some_days_before_it() {
         calendar.app.count("SELECT COUNT(*) FROM deliveries").await,
         3
     );
-    let planned = "SELECT CAST(SUM(notices) AS SIGNED) FROM point_expiry_runs";
+    let planned = "SELECT CAST(SUM(notices) AS SIGNED) FROM points_expiry_runs";
     assert_eq!(calendar.app.count(planned).await, 3);
     assert_eq!(deliver(&calendar, &notes).await, [""; 0]);
     // Zhao spends them before, Wang some of them.

@@ -218,7 +218,7 @@ impl Calendar {
     /// Lots of a customer that hold something.
     pub(super) async fn lots(&self, customer: CustomerId) -> Vec<(String, i64)> {
         let lots: Vec<(time::Date, i64)> = sqlx::query_as(
-            "SELECT expired_from, remaining FROM point_lots WHERE account_id = ? AND remaining > 0 ORDER BY 1",
+            "SELECT expired_from, remaining FROM points_lots WHERE account_id = ? AND remaining > 0 ORDER BY 1",
         )
         .bind(AccountId::customer_points(customer))
         .fetch_all(self.db().pool())

@@ -132,7 +132,7 @@ async fn what_a_refund_counted_is_another_ones_to_count_when_it_fails() {
     rounds(setup.app.db()).await;
     assert_eq!(refund(&setup, order, None, "r2").await, (10, 10, 0));
     assert_eq!(setup.has(order).await, (0, 0, 0));
-    let counted = "SELECT CAST(SUM(given_back) AS SIGNED) FROM point_lots WHERE expired = 10";
+    let counted = "SELECT CAST(SUM(given_back) AS SIGNED) FROM points_lots WHERE expired = 10";
     assert_eq!(setup.app.count(counted).await, 10);
     setup.app.finish().await;
 }
@@ -155,7 +155,7 @@ async fn what_a_refund_counted_is_undone_by_a_clock_that_was_put_right_across_mi
     assert!(setup.app.verify().await.is_clean());
     assert_eq!(refund(&setup, order, None, "r2").await, (10, 10, 0));
     assert_eq!(setup.has(order).await, (0, 0, 0));
-    let counted = "SELECT CAST(SUM(given_back) AS SIGNED) FROM point_lots WHERE expired = 10";
+    let counted = "SELECT CAST(SUM(given_back) AS SIGNED) FROM points_lots WHERE expired = 10";
     assert_eq!(setup.app.count(counted).await, 10);
     setup.app.finish().await;
 }

@@ -89,7 +89,7 @@ async fn what_is_returned_long_after_its_day_does_no_harm() {
         counter
             .calendar
             .app
-            .count("SELECT COUNT(*) FROM point_lots")
+            .count("SELECT COUNT(*) FROM points_lots")
             .await,
         0
     );

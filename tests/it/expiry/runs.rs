@@ -94,7 +94,7 @@ async fn two_processes_sweep_once_between_them() {
         let (mut mine, mut theirs) = (worker(calendar.db()), worker(&other));
         let (one, two) = tokio::join!(round(&mut mine), round(&mut theirs));
         assert!(one != two, "one of them, {one} {two}");
-        let runs = "SELECT CAST(SUM(points) AS SIGNED) FROM point_expiry_runs";
+        let runs = "SELECT CAST(SUM(points) AS SIGNED) FROM points_expiry_runs";
         assert_eq!(calendar.app.count(runs).await, total);
         assert_eq!(calendar.expired().await.2, total);
     }

@@ -90,11 +90,11 @@ async fn killed_in_the_middle_of_a_sweep_another_process_ends_it_and_nothing_exp
         ready(site).await;
     }
     let mut owner = scratch.owner.clone().connect().await.unwrap();
-    let end_lease = "UPDATE point_expiry_runs SET leased_until = '2000-01-01' WHERE lease = 1";
+    let end_lease = "UPDATE points_expiry_runs SET leased_until = '2000-01-01' WHERE lease = 1";
     sqlx::raw_sql(end_lease).execute(&mut owner).await.unwrap();
     eventually("every run is finished", || async {
         let (open,): (i64,) =
-            sqlx::query_as("SELECT COUNT(*) FROM point_expiry_runs WHERE open = 1")
+            sqlx::query_as("SELECT COUNT(*) FROM points_expiry_runs WHERE open = 1")
                 .fetch_one(db.pool())
                 .await
                 .unwrap();

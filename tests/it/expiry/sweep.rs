@@ -109,7 +109,7 @@ async fn after_a_stop_of_weeks_one_run_sweeps_an_account_with_many_lots() {
     assert_eq!(calendar.expired().await, (2, 248, 496));
     // What is spent and long expired is forgotten; but not that something expired, as long as a
     // refund may ask.
-    let lots = "SELECT COUNT(*) FROM point_lots";
+    let lots = "SELECT COUNT(*) FROM points_lots";
     assert_eq!(calendar.app.count(lots).await, 249);
     calendar
         .clock

@@ -473,7 +473,7 @@ impl House {
         .await
         .unwrap();
         let lots: Vec<(time::Date, i64)> = sqlx::query_as(
-            "SELECT expired_from, remaining FROM point_lots WHERE account_id = ? AND remaining > 0",
+            "SELECT expired_from, remaining FROM points_lots WHERE account_id = ? AND remaining > 0",
         )
         .bind(account)
         .fetch_all(self.db.pool())
@@ -496,7 +496,7 @@ impl House {
     /// What versions of the rule with a total cap handed out, the newest version's.
     pub(crate) async fn granted(&self) -> i64 {
         let granted: Option<i64> = sqlx::query_scalar(
-            "SELECT b.granted FROM point_budgets b WHERE b.rule_version = (SELECT MAX(version) FROM points_rules)",
+            "SELECT b.granted FROM points_budgets b WHERE b.rule_version = (SELECT MAX(version) FROM points_rules)",
         )
         .fetch_optional(self.db.pool())
         .await

@@ -194,7 +194,7 @@ async fn a_planned_change_takes_effect_at_its_instant() {
     // The merchant's version is used up after 70.
     assert_eq!(credited, [10, 10, 50, 10, 20, 20, 0, 20]);
     assert_eq!(
-        app.count("SELECT granted FROM point_budgets WHERE rule_version = 2")
+        app.count("SELECT granted FROM points_budgets WHERE rule_version = 2")
             .await,
         70
     );

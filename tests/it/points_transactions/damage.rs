@@ -139,10 +139,10 @@ async fn every_kind_of_damage_to_points_transactions_is_found_and_named() {
         (Booked, format!("UPDATE transfers SET tenant_id = 77 WHERE {deduct}"), "of 30 for"),
         (Booked, format!("UPDATE transfers SET lot = '2031-01-01' WHERE {award} AND phase = 0 LIMIT 1"), "expired from Some("),
         // What was told, and what became of it.
-        (Told, "UPDATE point_days SET points = points + 1 WHERE what = 4".into(), "points deducted of tenant 1"),
-        (Told, "UPDATE point_days SET times = times + 1 WHERE what = 5".into(), "and the days say"),
-        (Told, "DELETE FROM point_days WHERE what = 7".into(), "points held of tenant 1"),
-        (Told, "INSERT INTO point_days (tenant_id, day, source, rule_version, what, points, times) VALUES (1, '2026-01-01', 'payment', 1, 1, 5, 1)".into(), "what was never told"),
+        (Told, "UPDATE points_days SET points = points + 1 WHERE what = 4".into(), "points deducted of tenant 1"),
+        (Told, "UPDATE points_days SET times = times + 1 WHERE what = 5".into(), "and the days say"),
+        (Told, "DELETE FROM points_days WHERE what = 7".into(), "points held of tenant 1"),
+        (Told, "INSERT INTO points_days (tenant_id, day, source, rule_version, what, points, times) VALUES (1, '2026-01-01', 'payment', 1, 1, 5, 1)".into(), "what was never told"),
         (Told, "UPDATE points_transactions SET source = 'other' WHERE kind = 2".into(), "and the points transactions say"),
         (Told, "UPDATE points_transactions SET updated_at = updated_at + INTERVAL 1 DAY WHERE kind = 3 AND captured = 5".into(), "and the points transactions say"),
         // Keys.

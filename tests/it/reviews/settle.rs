@@ -57,7 +57,7 @@ async fn the_money_settles_and_the_points_wait_until_the_review_is_released() {
         [(PointsMove::Held, 10), (PointsMove::Earned, 10)]
     );
     // Into the lot that was stated when they were earned.
-    let lots = "SELECT COUNT(*) FROM point_lots l JOIN payment_orders o ON l.expired_from = o.points_expired_from WHERE l.remaining = 10";
+    let lots = "SELECT COUNT(*) FROM points_lots l JOIN payment_orders o ON l.expired_from = o.points_expired_from WHERE l.remaining = 10";
     assert_eq!(bench.app().count(lots).await, 1);
 
     // Told in one answer, with who and why.
@@ -161,7 +161,10 @@ async fn what_is_held_counts_against_the_caps_of_its_day() {
     assert_eq!(bench.points().await, (5, 5, 0));
     // What was voided can be handed out again, though not on this day.
     assert_eq!(
-        bench.app().count("SELECT granted FROM point_budgets").await,
+        bench
+            .app()
+            .count("SELECT granted FROM points_budgets")
+            .await,
         5
     );
     bench.finish().await;

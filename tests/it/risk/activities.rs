@@ -411,7 +411,7 @@ async fn when_more_is_left_than_was_judged_it_is_judged_again() {
                 let give_back = async {
                     use sqlx::ConnectOptions as _;
                     let mut conn = owner.clone().connect().await.unwrap();
-                    let sql = "UPDATE point_budgets SET granted = 10";
+                    let sql = "UPDATE points_budgets SET granted = 10";
                     sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
                 };
                 let handle = tokio::runtime::Handle::current();
@@ -426,7 +426,7 @@ async fn when_more_is_left_than_was_judged_it_is_judged_again() {
     let merchant = app.merchant("茶里巷", "1900000140").await;
     let li = app.customer("li").await;
     app.pay(&li, &merchant.code, 1_000, "k1").await;
-    app.execute("UPDATE point_budgets SET granted = 14").await;
+    app.execute("UPDATE points_budgets SET granted = 14").await;
     owner.set(app.scratch.owner.clone()).unwrap();
     app.pay(&li, &merchant.code, 1_000, "k2").await;
     assert_eq!(points(&li).await, [15, 0]);

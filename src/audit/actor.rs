@@ -9,7 +9,10 @@ use sqlx::{
     mysql::{MySqlTypeInfo, MySqlValueRef},
 };
 
-use crate::primitives::{CustomerId, StaffId, coded};
+use crate::{
+    db::{Sql, SqlValue},
+    primitives::{CustomerId, StaffId, coded},
+};
 
 /// Who did something. Tables, events and answers hold its one text, of at most
 /// [`Actor::LENGTH_MAX`] characters: `cu_…`, `st_…`, `operator:<name>`, or the word of a
@@ -116,6 +119,12 @@ impl FromStr for Actor {
         let staff = || text.parse().ok().map(Self::Staff);
         let customer = || text.parse().ok().map(Self::Customer);
         system.or_else(staff).or_else(customer).ok_or(UnknownActor)
+    }
+}
+
+impl SqlValue for Actor {
+    fn write(&self, sql: &mut Sql) {
+        sql.text(&self.to_string());
     }
 }
 

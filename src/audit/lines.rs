@@ -46,18 +46,15 @@ impl RowSet for Lines {
 
 impl RecordRows for Lines {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
-        out.rows(
-            "INSERT /* audit.insert_lines */ INTO audit_logs (id, tenant_id, actor, action, subject, detail, at) VALUES ",
-            changes,
-            "",
-            true,
-            |sql, change| {
-                let line = change.after;
-                sql.push("(").bytes(change.key.bytes()).push(",").int(line.tenant.0);
-                sql.push(",").text(&line.actor.to_string()).push(",").text(line.action.name());
-                sql.push(",").text(&line.subject);
-                sql.push(",").text(&line.action.detail().to_string()).push(",").time(line.at).push(")");
-            },
-        );
+        let head = "INSERT /* audit.insert_lines */ INTO audit_logs";
+        out.insert(head, changes, |row, change| {
+            let line = change.after;
+            row.set("id", change.key).set("tenant_id", line.tenant);
+            row.set("actor", &line.actor);
+            row.set("action", line.action.name());
+            row.set("subject", &line.subject);
+            row.set("detail", line.action.detail().to_string());
+            row.set("at", line.at);
+        });
     }
 }

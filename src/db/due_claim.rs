@@ -47,10 +47,7 @@ impl DueClaim {
         }
         let mut sql = Sql::new(self.update);
         sql.time(time.until).push(self.where_id);
-        sql.list(&due, |sql, thing| {
-            sql.bytes(&id(thing));
-        })
-        .push(")");
+        sql.values(due.iter().map(id)).push(")");
         sqlx::raw_sql(sql.into_statement())
             .execute(tx.conn())
             .await?;

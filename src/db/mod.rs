@@ -35,6 +35,7 @@
 //! rather than by sqlx's macros, whose idea of column types differs between the two.
 
 pub mod batch;
+mod columns;
 mod due_claim;
 mod error;
 mod migrate;
@@ -42,6 +43,7 @@ mod offset;
 mod per_tenant_cache;
 mod refreshing_cache;
 mod sql;
+mod sql_value;
 mod ttl_cache;
 mod work;
 
@@ -57,6 +59,7 @@ pub use batch::{
     Change, Cx, Fault, Inconsistent, LoadRows, Operation, RecordRows, Recorder, RowSet,
     SubmitError, Wanted, WorkingSet,
 };
+pub use columns::Columns;
 pub use due_claim::{ClaimTime, DueClaim};
 pub use error::DbError;
 pub(crate) use error::is_constraint;
@@ -64,6 +67,7 @@ pub use migrate::{GrantError, MIGRATOR, grant, migrate};
 pub use per_tenant_cache::{PerTenant, PerTenantCache};
 pub use refreshing_cache::RefreshingCache;
 pub use sql::Sql;
+pub use sql_value::{Blob, SqlValue};
 pub use ttl_cache::TtlCache;
 pub use work::{Tx, Work};
 

@@ -2,10 +2,12 @@
 //!
 //! A statement of a thousand rows has thousands of values; literal text is as fast as bound
 //! parameters there and keeps the server free of prepared statements that are used once. Safety is
-//! in one place: every value goes through a method of [`Sql`] that writes its type's literal.
+//! in one place: every value goes through a method of [`Sql`] that writes its type's literal, most of
+//! them through [`SqlValue`].
 
 use std::fmt::Write as _;
 
+use super::SqlValue;
 use crate::primitives::{BusinessDay, Timestamp};
 
 /// A statement under construction.
@@ -121,26 +123,18 @@ impl Sql {
         self
     }
 
-    /// `NULL` or what `write` writes.
-    pub fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) -> &mut Self {
-        match value {
-            Some(value) => write(self, value),
-            None => self.0.push_str("NULL"),
-        }
+    pub fn value(&mut self, value: impl SqlValue) -> &mut Self {
+        value.write(self);
         self
     }
 
-    /// `(a,b),(c,d)` or `a,b`: the items with commas between.
-    pub fn list<T>(
-        &mut self,
-        items: impl IntoIterator<Item = T>,
-        mut write: impl FnMut(&mut Self, T),
-    ) -> &mut Self {
-        for (index, item) in items.into_iter().enumerate() {
+    /// `a,b`: the values with commas between.
+    pub fn values(&mut self, values: impl IntoIterator<Item: SqlValue>) -> &mut Self {
+        for (index, value) in values.into_iter().enumerate() {
             if index > 0 {
                 self.0.push(',');
             }
-            write(self, item);
+            value.write(self);
         }
         self
     }

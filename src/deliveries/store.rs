@@ -7,7 +7,7 @@ use super::{
     DeliverySubject, delivery::NewDelivery,
 };
 use crate::{
-    db::{Db, DbError, Sql, Tx},
+    db::{Columns, Db, DbError, Sql, Tx},
     primitives::{BusinessDay, Id, Money, PageLimit, Points, TenantId, Timestamp},
 };
 
@@ -64,23 +64,16 @@ fn about(row: &MySqlRow) -> Result<DeliverySubject, sqlx::Error> {
 pub(super) async fn insert_new(tx: &mut Tx, rows: &[NewDelivery]) -> Result<(), DbError> {
     let now = tx.now();
     for rows in rows.chunks(ROWS_MAX) {
-        let mut sql = Sql::new(
-            "INSERT /* deliveries.insert_new */ INTO deliveries (id, tenant_id, kind, order_id, refund_id, amount_fen, customer_id, expired_from, points, \
-             happened_at, state, attempts, next_attempt_at, created_at, updated_at) VALUES ",
-        );
-        sql.list(rows, |sql, row| {
-            sql.push("(")
-                .bytes(row.id.bytes())
-                .push(",")
-                .int(row.tenant.0);
-            sql.push(",").text(row.kind.name()).push(",");
-            push_about(sql, &row.about);
-            sql.push(",").time(row.happened_at);
-            sql.push(",'pending',0,").time(row.due_at.unwrap_or(now));
-            for _ in 0..2 {
-                sql.push(",").time(now);
-            }
-            sql.push(")");
+        let head = "INSERT /* deliveries.insert_new */ INTO deliveries";
+        let mut sql = Sql::insert(head, rows, |row, new| {
+            row.set("id", new.id.bytes()).set("tenant_id", new.tenant);
+            row.set("kind", new.kind.name());
+            about_columns(row, &new.about);
+            row.set("happened_at", new.happened_at);
+            row.set("state", DeliveryState::Pending.name());
+            row.set("attempts", 0_u8);
+            row.set("next_attempt_at", new.due_at.unwrap_or(now));
+            row.set("created_at", now).set("updated_at", now);
         });
         sql.push(" ON DUPLICATE KEY UPDATE id = VALUES(id)");
         tx.conn()
@@ -90,29 +83,26 @@ pub(super) async fn insert_new(tx: &mut Tx, rows: &[NewDelivery]) -> Result<(), 
     Ok(())
 }
 
-/// Six columns: those of an order, then those of points.
-fn push_about(sql: &mut Sql, about: &DeliverySubject) {
-    match about {
+/// Six columns: those of an order, and those of points.
+fn about_columns(row: &mut Columns<'_>, about: &DeliverySubject) {
+    let (of_order, of_points) = match *about {
         DeliverySubject::Order {
             order,
             refund,
             amount,
-        } => {
-            sql.bytes(order.bytes()).push(",");
-            sql.option(*refund, |sql, refund| {
-                sql.bytes(refund.bytes());
-            });
-            sql.push(",").int(amount.get()).push(",NULL,NULL,NULL");
-        }
+        } => (Some((order, refund, amount)), None),
         DeliverySubject::Expiry {
             customer,
             on,
             points,
-        } => {
-            sql.push("NULL,NULL,NULL,").bytes(customer.bytes());
-            sql.push(",").day(*on).push(",").int(points.get());
-        }
-    }
+        } => (None, Some((customer, on, points))),
+    };
+    row.set("order_id", of_order.map(|(order, ..)| order));
+    row.set("refund_id", of_order.and_then(|(_, refund, _)| refund));
+    row.set("amount_fen", of_order.map(|(.., amount)| amount));
+    row.set("customer_id", of_points.map(|(customer, ..)| customer));
+    row.set("expired_from", of_points.map(|(_, on, _)| on));
+    row.set("points", of_points.map(|(.., points)| points));
 }
 
 /// What is due, oldest first. What others have locked is theirs.
@@ -143,10 +133,8 @@ pub(super) async fn claim(
     );
     sql.time(lease_until).push(", updated_at = ").time(tx.now());
     sql.push(" WHERE state = 'pending' AND id IN (");
-    sql.list(claimed, |sql, delivery| {
-        sql.bytes(delivery.id.bytes());
-    });
-    sql.push(")");
+    let ids = claimed.iter().map(|delivery| delivery.id.bytes());
+    sql.values(ids).push(")");
     let done = tx
         .conn()
         .execute(sqlx::raw_sql(sql.into_statement()))

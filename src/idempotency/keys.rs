@@ -68,10 +68,7 @@ impl RowSet for Keys {
 impl LoadRows for Keys {
     fn load(keys: &[[u8; 16]], sql: &mut Sql) {
         sql.push("SELECT /* idempotency.load_keys */ id, tenant_id, request_hash, effect_id, created_at FROM idempotency_keys WHERE id IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(key);
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<([u8; 16], KeyRow), sqlx::Error> {
@@ -92,17 +89,13 @@ impl LoadRows for Keys {
 
 impl RecordRows for Keys {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
-        out.rows(
-            "INSERT /* idempotency.insert_keys */ INTO idempotency_keys (id, tenant_id, request_hash, effect_id, created_at) VALUES ",
-            changes,
-            "",
-            true,
-            |sql, change| {
-                let key = change.after;
-                sql.push("(").bytes(&change.key).push(",").int(key.tenant.0);
-                sql.push(",").bytes(&key.request_hash).push(",").bytes(key.effect.bytes());
-                sql.push(",").time(key.at).push(")");
-            },
-        );
+        let head = "INSERT /* idempotency.insert_keys */ INTO idempotency_keys";
+        out.insert(head, changes, |row, change| {
+            let key = change.after;
+            row.set("id", change.key).set("tenant_id", key.tenant);
+            row.set("request_hash", key.request_hash);
+            row.set("effect_id", key.effect);
+            row.set("created_at", key.at);
+        });
     }
 }

@@ -9,7 +9,7 @@ use super::{
     Account, ConstrainedSide, LedgerError, Phase, PointHoldings, Transfer, account::Effect,
 };
 use crate::{
-    db::{Change, Db, DbError, LoadRows, RecordRows, Recorder, RowSet, Sql, Tx},
+    db::{Change, Columns, Db, DbError, LoadRows, RecordRows, Recorder, RowSet, Sql, Tx},
     primitives::{AccountId, BusinessDay, EntryId, Points, TenantId, Timestamp, TransferId},
 };
 
@@ -54,14 +54,8 @@ impl LoadRows for Transfers {
         sql.push("SELECT /* ledger.load_transfers */ ")
             .push(TRANSFER_COLUMNS)
             .push(" FROM transfers WHERE (entry_id, leg) IN (");
-        sql.list(keys, |sql, key| {
-            sql.push("(")
-                .bytes(key.entry.bytes())
-                .push(",")
-                .int(key.leg)
-                .push(")");
-        });
-        sql.push(")");
+        let pairs = keys.iter().map(|key| (key.entry, key.leg));
+        sql.values(pairs).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(TransferId, Transfer), sqlx::Error> {
@@ -72,21 +66,22 @@ impl LoadRows for Transfers {
 
 impl RecordRows for Transfers {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
-        out.rows(
-            "INSERT /* ledger.insert_transfers */ INTO transfers (entry_id, leg, tenant_id, phase, debit_account, credit_account, \
-             amount, constrained_side, account_version, balance_after, created_at, lot) VALUES ",
-            changes.iter().map(|change| change.after),
-            "",
-            true,
-            |sql, t| {
-                sql.push("(").bytes(t.id.entry.bytes()).push(",").int(t.id.leg);
-                sql.push(",").int(t.tenant.0).push(",").int(t.phase.code());
-                sql.push(",").bytes(t.debit.bytes()).push(",").bytes(t.credit.bytes());
-                sql.push(",").int(t.amount).push(",").int(t.constrained_side.code()).push(",");
-                sql.option(t.account_version, |sql, version| { sql.int(version); }).push(",");
-                sql.option(t.balance_after, |sql, balance| { sql.int(balance); }).push(",");
-                sql.time(t.at).push(",");
-                sql.option(t.lot, |sql, day| { sql.day(day); }).push(")");
+        let rows = changes.iter().map(|change| change.after);
+        out.insert(
+            "INSERT /* ledger.insert_transfers */ INTO transfers",
+            rows,
+            |row, t| {
+                row.set("entry_id", t.id.entry).set("leg", t.id.leg);
+                row.set("tenant_id", t.tenant);
+                row.set("phase", t.phase.code());
+                row.set("debit_account", t.debit);
+                row.set("credit_account", t.credit);
+                row.set("amount", t.amount);
+                row.set("constrained_side", t.constrained_side.code());
+                row.set("account_version", t.account_version);
+                row.set("balance_after", t.balance_after);
+                row.set("created_at", t.at);
+                row.set("lot", t.lot);
             },
         );
     }
@@ -146,10 +141,7 @@ impl LoadRows for Accounts {
         sql.push("SELECT /* ledger.load_accounts */ ")
             .push(ACCOUNT_COLUMNS)
             .push(" FROM accounts WHERE id IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(key.bytes());
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(AccountId, Account), sqlx::Error> {
@@ -161,25 +153,13 @@ impl RecordRows for Accounts {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         let (new, known): (Vec<_>, Vec<_>) =
             changes.iter().partition(|change| change.before.is_none());
-        out.rows(
-            "INSERT /* ledger.insert_accounts */ INTO accounts (id, tenant_id, debits_posted, credits_posted, debits_pending, \
-             credits_pending, version, earned_on, earned_points, debt, earned_from, earned_before_on, earned_before) VALUES ",
+        out.insert(
+            "INSERT /* ledger.insert_accounts */ INTO accounts",
             new,
-            "",
-            true,
-            |sql, change| {
-                let a = change.after;
-                sql.push("(").bytes(change.key.bytes()).push(",").int(a.tenant.0);
-                for sum in [a.debits_posted, a.credits_posted, a.debits_pending, a.credits_pending] {
-                    sql.push(",").int(sum);
-                }
-                sql.push(",").int(a.version).push(",");
-                sql.option(a.earned_on, |sql, day| { sql.day(day); }).push(",");
-                sql.int(a.earned_points.get()).push(",").int(a.debt.get()).push(",");
-                let (before_on, before) = before_gap(a);
-                sql.option(a.earned_from, |sql, day| { sql.day(day); }).push(",");
-                sql.option(before_on, |sql, day| { sql.day(day); }).push(",");
-                sql.int(before.get()).push(")");
+            |row, change| {
+                row.set("id", change.key);
+                row.set("tenant_id", change.after.tenant);
+                mutable_columns(row, change.after);
             },
         );
         if known.len() <= Recorder::FEW {
@@ -188,7 +168,7 @@ impl RecordRows for Accounts {
             }
             return;
         }
-        out.rows(
+        out.update(
             "UPDATE /* ledger.update_accounts */ JSON_TABLE('[",
             known,
             "]', '$[*]' COLUMNS (id CHAR(32) PATH '$[0]', expected INT UNSIGNED PATH '$[1]', \
@@ -199,7 +179,6 @@ impl RecordRows for Accounts {
              SET a.debits_posted = j.dp, a.credits_posted = j.cp, a.debits_pending = j.dh, a.credits_pending = j.ch, \
              a.version = j.version, a.earned_on = j.earned_on, a.earned_points = j.earned, a.debt = j.debt, \
              a.earned_from = j.earned_from, a.earned_before_on = j.before_on, a.earned_before = j.earned_before",
-            true,
             |sql, change| {
                 let a = change.after;
                 sql.push("[\"").hex(change.key.bytes()).push("\",");
@@ -235,35 +214,28 @@ fn before_gap(account: &Account) -> (Option<BusinessDay>, Points) {
 }
 
 fn update_account(change: &Change<'_, Accounts>) -> Sql {
-    let a = change.after;
-    let mut sql = Sql::new("UPDATE /* ledger.update_account */ accounts SET debits_posted = ");
-    sql.int(a.debits_posted)
-        .push(", credits_posted = ")
-        .int(a.credits_posted);
-    sql.push(", debits_pending = ").int(a.debits_pending);
-    sql.push(", credits_pending = ").int(a.credits_pending);
-    sql.push(", version = ")
-        .int(a.version)
-        .push(", earned_on = ");
-    sql.option(a.earned_on, |sql, day| {
-        sql.day(day);
+    let mut sql = Sql::update("UPDATE /* ledger.update_account */ accounts SET ", |row| {
+        mutable_columns(row, change.after);
     });
-    sql.push(", earned_points = ").int(a.earned_points.get());
-    sql.push(", debt = ").int(a.debt.get());
-    let (before_on, before) = before_gap(a);
-    sql.push(", earned_from = ")
-        .option(a.earned_from, |sql, day| {
-            sql.day(day);
-        });
-    sql.push(", earned_before_on = ")
-        .option(before_on, |sql, day| {
-            sql.day(day);
-        });
-    sql.push(", earned_before = ").int(before.get());
-    sql.push(" WHERE id = ").bytes(change.key.bytes());
+    sql.push(" WHERE id = ").value(change.key);
     sql.push(" AND version = ")
-        .int(change.before.map_or(0, |before| before.version));
+        .value(change.before.map_or(0, |before| before.version));
     sql
+}
+
+fn mutable_columns(row: &mut Columns<'_>, a: &Account) {
+    let (before_on, before) = before_gap(a);
+    row.set("debits_posted", a.debits_posted);
+    row.set("credits_posted", a.credits_posted);
+    row.set("debits_pending", a.debits_pending);
+    row.set("credits_pending", a.credits_pending);
+    row.set("version", a.version);
+    row.set("earned_on", a.earned_on);
+    row.set("earned_points", a.earned_points);
+    row.set("debt", a.debt);
+    row.set("earned_from", a.earned_from);
+    row.set("earned_before_on", before_on);
+    row.set("earned_before", before);
 }
 
 /// Columns as in [`ACCOUNT_COLUMNS`].
@@ -360,21 +332,20 @@ impl RecordRows for UnconstrainedAccounts {
     /// The version stays as it was: nobody checks it, and one that counted the batches of a tenant
     /// would be full in months.
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
-        out.rows(
-            "INSERT /* ledger.add_to_accounts */ INTO accounts (id, tenant_id, debits_posted, credits_posted, debits_pending, \
-             credits_pending, version) VALUES ",
+        out.upsert(
+            "INSERT /* ledger.add_to_accounts */ INTO accounts",
             changes,
             " ON DUPLICATE KEY UPDATE debits_posted = debits_posted + VALUES(debits_posted), \
              credits_posted = credits_posted + VALUES(credits_posted), debits_pending = debits_pending + VALUES(debits_pending), \
              credits_pending = credits_pending + VALUES(credits_pending)",
-            false,
-            |sql, change| {
+            |row, change| {
                 let a = change.after;
-                sql.push("(").bytes(change.key.bytes()).push(",").int(a.tenant.0);
-                for sum in [a.debits_posted, a.credits_posted, a.debits_pending, a.credits_pending] {
-                    sql.push(",").int(sum);
-                }
-                sql.push(",1)");
+                row.set("id", change.key).set("tenant_id", a.tenant);
+                row.set("debits_posted", a.debits_posted);
+                row.set("credits_posted", a.credits_posted);
+                row.set("debits_pending", a.debits_pending);
+                row.set("credits_pending", a.credits_pending);
+                row.set("version", 1_u8);
             },
         );
     }
@@ -412,37 +383,36 @@ impl RecordRows for Lots {
         let (less, more): (Vec<_>, Vec<_>) = changes
             .iter()
             .partition(|change| change.after.remaining < 0);
-        out.rows(
-            "INSERT /* ledger.grant_lots */ INTO points_lots (account_id, expired_from, tenant_id, granted, remaining, expired, granted_on) VALUES ",
+        out.upsert(
+            "INSERT /* ledger.grant_lots */ INTO points_lots",
             more,
             " ON DUPLICATE KEY UPDATE granted = granted + VALUES(granted), remaining = remaining + VALUES(remaining), expired = expired + VALUES(expired), \
              granted_on = COALESCE(VALUES(granted_on), granted_on)",
-            false,
-            |sql, change| {
+            |row, change| {
                 let (account, on) = change.key;
-                sql.push("(").bytes(account.bytes()).push(",").day(on);
-                sql.push(",").int(change.after.tenant.0).push(",").int(change.after.granted);
-                sql.push(",").int(change.after.remaining).push(",").int(change.after.expired).push(",");
-                sql.option(change.after.granted_on, |sql, day| { sql.day(day); }).push(")");
+                let lot = change.after;
+                row.set("account_id", account).set("expired_from", on);
+                row.set("tenant_id", lot.tenant);
+                row.set("granted", lot.granted);
+                row.set("remaining", lot.remaining);
+                row.set("expired", lot.expired);
+                row.set("granted_on", lot.granted_on);
             },
         );
-        out.rows(
+        out.update(
             "UPDATE /* ledger.spend_lots */ JSON_TABLE('[",
             less,
             "]', '$[*]' COLUMNS (account CHAR(32) PATH '$[0]', expired_from DATE PATH '$[1]', granted BIGINT PATH '$[2]', spent BIGINT PATH '$[3]', expired BIGINT PATH '$[4]', granted_on DATE PATH '$[5]')) j \
              STRAIGHT_JOIN points_lots l ON l.account_id = UNHEX(j.account) AND l.expired_from = j.expired_from \
              SET l.granted = l.granted + j.granted, l.remaining = l.remaining - j.spent, l.expired = l.expired + j.expired, \
              l.granted_on = COALESCE(j.granted_on, l.granted_on)",
-            true,
             |sql, change| {
                 let (account, on) = change.key;
                 sql.push("[\"").hex(account.bytes()).push("\",\"").bare_day(on).push("\",");
                 sql.int(change.after.granted).push(",").int(change.after.remaining.saturating_neg());
-                sql.push(",").int(change.after.expired);
-                match change.after.granted_on {
-                    Some(day) => sql.push(",\"").bare_day(day).push("\"]"),
-                    None => sql.push(",null]"),
-                };
+                sql.push(",").int(change.after.expired).push(",");
+                json_day(sql, change.after.granted_on);
+                sql.push("]");
             },
         );
     }
@@ -462,10 +432,7 @@ impl RowSet for LotsOf {
 impl LoadRows for LotsOf {
     fn load(keys: &[AccountId], sql: &mut Sql) {
         sql.push("SELECT /* ledger.load_lots */ account_id, expired_from, remaining FROM points_lots WHERE remaining > 0 AND account_id IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(key.bytes());
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(AccountId, Self::Row), sqlx::Error> {
@@ -501,10 +468,7 @@ impl RowSet for Holds {
 impl LoadRows for Holds {
     fn load(keys: &[AccountId], sql: &mut Sql) {
         sql.push("SELECT /* ledger.load_holds */ account_id, tenant_id, held_on, held FROM points_holds WHERE account_id IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(key.bytes());
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(AccountId, HeldDays), sqlx::Error> {
@@ -534,14 +498,13 @@ impl RecordRows for Holds {
             let other = days.filter(|(day, held)| before(change, day) != Some(**held));
             other.map(|(day, held)| (change.key, change.after.tenant, *day, *held))
         });
-        out.rows(
-            "INSERT /* ledger.hold_points */ INTO points_holds (account_id, held_on, tenant_id, held) VALUES ",
+        out.upsert(
+            "INSERT /* ledger.hold_points */ INTO points_holds",
             held,
             " ON DUPLICATE KEY UPDATE held = VALUES(held)",
-            false,
-            |sql, (account, tenant, day, held)| {
-                sql.push("(").bytes(account.bytes()).push(",").day(day);
-                sql.push(",").int(tenant.0).push(",").int(held).push(")");
+            |row, (account, tenant, day, held)| {
+                row.set("account_id", account).set("held_on", day);
+                row.set("tenant_id", tenant).set("held", held);
             },
         );
         let ended = changes.iter().flat_map(|change| {
@@ -556,7 +519,7 @@ impl RecordRows for Holds {
         for (account, day) in ended {
             let mut sql =
                 Sql::new("DELETE /* ledger.end_holds */ FROM points_holds WHERE account_id = ");
-            sql.bytes(account.bytes()).push(" AND held_on = ").day(day);
+            sql.value(account).push(" AND held_on = ").value(day);
             out.statement(&sql, Some(1));
         }
     }
@@ -583,14 +546,7 @@ impl RowSet for LotExpiries {
 impl LoadRows for LotExpiries {
     fn load(keys: &[Self::Key], sql: &mut Sql) {
         sql.push("SELECT /* ledger.load_lot_expiries */ account_id, expired_from, expired, given_back FROM points_lots WHERE (account_id, expired_from) IN (");
-        sql.list(keys, |sql, (account, on)| {
-            sql.push("(")
-                .bytes(account.bytes())
-                .push(",")
-                .day(*on)
-                .push(")");
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(Self::Key, Self::Row), sqlx::Error> {
@@ -611,15 +567,13 @@ impl RecordRows for LotExpiries {
                 continue;
             }
             let (account, on) = change.key;
-            let mut sql =
-                Sql::new("UPDATE /* ledger.count_given_back */ points_lots SET given_back = ");
-            sql.int(change.after.given_back)
-                .push(" WHERE account_id = ")
-                .bytes(account.bytes());
-            sql.push(" AND expired_from = ")
-                .day(on)
-                .push(" AND given_back = ")
-                .int(before);
+            let head = "UPDATE /* ledger.count_given_back */ points_lots SET ";
+            let mut sql = Sql::update(head, |row| {
+                row.set("given_back", change.after.given_back);
+            });
+            sql.push(" WHERE account_id = ").value(account);
+            sql.push(" AND expired_from = ").value(on);
+            sql.push(" AND given_back = ").value(before);
             out.statement(&sql, Some(1));
         }
     }

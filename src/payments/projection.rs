@@ -27,18 +27,13 @@ async fn write_history(tx: &mut Tx, events: &[CommittedEvent]) -> Result<(), DbE
         .collect();
     lines.sort_unstable_by_key(|(step, _)| (step.order, step.version));
     for rows in lines.chunks(LINES) {
-        let mut sql = Sql::new(
-            "INSERT /* payments.project_history */ INTO payment_order_history (order_id, version, tenant_id, state, at, why, actor) VALUES ",
-        );
-        sql.list(rows, |sql, (step, at)| {
-            sql.push("(").bytes(step.order.bytes());
-            sql.push(",").int(step.version).push(",").int(step.tenant.0);
-            sql.push(",").int(step.state).push(",").time(*at);
-            sql.push(",").int(step.why).push(",");
-            sql.option(step.actor, |sql, actor| {
-                sql.text(actor);
-            })
-            .push(")");
+        let head = "INSERT /* payments.project_history */ INTO payment_order_history";
+        let sql = Sql::insert(head, rows, |row, (step, at)| {
+            row.set("order_id", step.order);
+            row.set("version", step.version);
+            row.set("tenant_id", step.tenant);
+            row.set("state", step.state).set("at", at);
+            row.set("why", step.why).set("actor", step.actor);
         });
         sqlx::raw_sql(sql.into_statement())
             .execute(tx.conn())
@@ -98,23 +93,16 @@ async fn add_to_days(tx: &mut Tx, events: &[CommittedEvent]) -> Result<(), DbErr
     if days.is_empty() {
         return Ok(());
     }
-    let mut sql = Sql::new(
-        "INSERT /* payments.project_days */ INTO merchant_days (merchant_id, day, tenant_id, orders, paid_fen, points, refunds, refunded_fen, points_back) VALUES ",
-    );
-    sql.list(&days, |sql, ((merchant, day), (tenant, sums))| {
-        sql.push("(").bytes(merchant.bytes());
-        sql.push(",").day(*day).push(",").int(tenant.0);
-        for sum in [
-            sums.orders,
-            sums.paid,
-            sums.points,
-            sums.refunds,
-            sums.refunded,
-            sums.points_back,
-        ] {
-            sql.push(",").int(sum);
-        }
-        sql.push(")");
+    let head = "INSERT /* payments.project_days */ INTO merchant_days";
+    let mut sql = Sql::insert(head, &days, |row, ((merchant, day), (tenant, sums))| {
+        row.set("merchant_id", merchant).set("day", day);
+        row.set("tenant_id", tenant);
+        row.set("orders", sums.orders);
+        row.set("paid_fen", sums.paid);
+        row.set("points", sums.points);
+        row.set("refunds", sums.refunds);
+        row.set("refunded_fen", sums.refunded);
+        row.set("points_back", sums.points_back);
     });
     sql.push(
         " ON DUPLICATE KEY UPDATE orders = orders + VALUES(orders), paid_fen = paid_fen + VALUES(paid_fen), points = points + VALUES(points), \

@@ -244,10 +244,7 @@ async fn read_orders(db: &Db, ids: &[OrderId]) -> Result<HashMap<OrderId, OrderF
     );
     let stage = [Stage::PaymentCreate.code()];
     sql.bytes(&stage).push(") WHERE o.id IN (");
-    sql.list(ids, |sql, id| {
-        sql.bytes(id.bytes());
-    })
-    .push(")");
+    sql.values(ids).push(")");
     let rows = sqlx::raw_sql(sql.into_statement())
         .fetch_all(db.pool())
         .await?;

@@ -49,19 +49,15 @@ pub async fn project_points(tx: &mut Tx, events: &[CommittedEvent]) -> Result<()
     if days.is_empty() {
         return Ok(());
     }
-    let mut sql = Sql::new(
-        "INSERT /* points.project_days */ INTO points_days (tenant_id, day, source, rule_version, what, points, times) VALUES ",
-    );
-    sql.list(
-        &days,
-        |sql, ((tenant, day, source, version, what), sums)| {
-            sql.push("(").int(tenant.0).push(",").day(*day);
-            sql.push(",").text(source).push(",").int(*version);
-            sql.push(",").int(*what);
-            sql.push(",").int(sums.points).push(",").int(sums.times);
-            sql.push(")");
-        },
-    );
+    let head = "INSERT /* points.project_days */ INTO points_days";
+    let mut sql = Sql::insert(head, &days, |row, (key, sums)| {
+        let (tenant, day, source, version, what) = key;
+        row.set("tenant_id", tenant).set("day", day);
+        row.set("source", source);
+        row.set("rule_version", version);
+        row.set("what", what);
+        row.set("points", sums.points).set("times", sums.times);
+    });
     sql.push(
         " ON DUPLICATE KEY UPDATE points = points + VALUES(points), times = times + VALUES(times)",
     );

@@ -3,7 +3,7 @@
 use sqlx::{Row as _, mysql::MySqlRow};
 
 use crate::{
-    db::{Change, LoadRows, RecordRows, Recorder, RowSet, Sql, Wanted, WorkingSet},
+    db::{Change, Columns, LoadRows, RecordRows, Recorder, RowSet, Sql, Wanted, WorkingSet},
     primitives::{Points, TenantId},
 };
 
@@ -61,14 +61,7 @@ impl RowSet for Budgets {
 impl LoadRows for Budgets {
     fn load(keys: &[Self::Key], sql: &mut Sql) {
         sql.push("SELECT /* points.load_budgets */ tenant_id, rule_version, granted, version FROM points_budgets WHERE (tenant_id, rule_version) IN (");
-        sql.list(keys, |sql, (tenant, version)| {
-            sql.push("(")
-                .int(tenant.0)
-                .push(",")
-                .int(*version)
-                .push(")");
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(Self::Key, Budget), sqlx::Error> {
@@ -86,29 +79,29 @@ impl LoadRows for Budgets {
 
 impl RecordRows for Budgets {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
-        for change in changes {
-            let (tenant, version) = change.key;
-            let mut sql = Sql::default();
-            match change.before {
-                None => {
-                    sql.push("INSERT /* points.insert_budget */ INTO points_budgets (tenant_id, rule_version, granted, version) VALUES (")
-                        .int(tenant.0).push(",").int(version).push(",")
-                        .int(change.after.granted.get()).push(",").int(change.after.version()).push(")");
-                }
-                Some(before) => {
-                    sql.push("UPDATE /* points.update_budget */ points_budgets SET granted = ")
-                        .int(change.after.granted.get())
-                        .push(", version = ")
-                        .int(change.after.version())
-                        .push(" WHERE tenant_id = ")
-                        .int(tenant.0)
-                        .push(" AND rule_version = ")
-                        .int(version)
-                        .push(" AND version = ")
-                        .int(before.version());
-                }
-            }
+        let (new, known): (Vec<_>, Vec<_>) =
+            changes.iter().partition(|change| change.before.is_none());
+        let head = "INSERT /* points.insert_budget */ INTO points_budgets";
+        out.insert(head, new, |row, change| {
+            let (tenant, rule_version) = change.key;
+            row.set("tenant_id", tenant);
+            row.set("rule_version", rule_version);
+            mutable_columns(row, change.after);
+        });
+        for change in known {
+            let (tenant, rule_version) = change.key;
+            let head = "UPDATE /* points.update_budget */ points_budgets SET ";
+            let mut sql = Sql::update(head, |row| mutable_columns(row, change.after));
+            sql.push(" WHERE tenant_id = ").value(tenant);
+            sql.push(" AND rule_version = ").value(rule_version);
+            sql.push(" AND version = ")
+                .value(change.before.map_or(0, Budget::version));
             out.statement(&sql, Some(1));
         }
     }
+}
+
+fn mutable_columns(row: &mut Columns<'_>, budget: &Budget) {
+    row.set("granted", budget.granted);
+    row.set("version", budget.version());
 }

@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     db::{
-        Change, ClaimTime, Db, DbError, DueClaim, LoadRows, RecordRows, Recorder, RowSet, Sql, Tx,
+        Change, ClaimTime, Columns, Db, DbError, DueClaim, LoadRows, RecordRows, Recorder, RowSet,
+        Sql, Tx,
     },
     primitives::{
         BusinessDay, CustomerId, PageLimit, Points, PointsTransactionId, TenantId, Timestamp,
@@ -74,10 +75,7 @@ impl LoadRows for PointsTransactions {
         sql.push("SELECT /* points.load_transactions */ ")
             .push(POINTS_TRANSACTION_COLUMNS)
             .push(" FROM points_transactions p WHERE p.id IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(key.bytes());
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(PointsTransactionId, PointsTransaction), sqlx::Error> {
@@ -90,58 +88,46 @@ impl RecordRows for PointsTransactions {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         let (new, known): (Vec<_>, Vec<_>) =
             changes.iter().partition(|change| change.before.is_none());
-        out.rows(
-            "INSERT /* points.insert_transactions */ INTO points_transactions (id, tenant_id, customer_id, kind, state, points, captured, source, reference, reason, order_id, \
-             merchant_id, expired_from, hold_until, due_at, returns_of, created_by, version, created_at, updated_at) VALUES ",
-            new,
-            "",
-            true,
-            |sql, change| {
-                let transaction = change.after;
-                sql.push("(").bytes(transaction.id.bytes()).push(",").int(transaction.tenant.0);
-                sql.push(",").bytes(transaction.customer.bytes()).push(",").int(transaction.kind.code());
-                sql.push(",").int(transaction.state.code()).push(",").int(transaction.points.get());
-                sql.push(",").int(transaction.captured.get()).push(",").text(transaction.source.as_str());
-                sql.push(",").text(transaction.reference.as_str()).push(",").text(&transaction.reason).push(",");
-                sql.option(transaction.order, |sql, id| { sql.bytes(id.bytes()); }).push(",");
-                sql.option(transaction.merchant, |sql, id| { sql.bytes(id.bytes()); }).push(",");
-                sql.option(transaction.expired_from, |sql, day| { sql.day(day); }).push(",");
-                sql.option(transaction.hold_until, |sql, at| { sql.time(at); }).push(",");
-                sql.option(due(transaction), |sql, at| { sql.time(at); }).push(",");
-                sql.option(transaction.returns_of, |sql, id| { sql.bytes(id.bytes()); }).push(",");
-                sql.text(&transaction.created_by.to_string()).push(",").int(transaction.version).push(",");
-                sql.time(transaction.created_at).push(",").time(transaction.updated_at).push(")");
-            },
-        );
+        let head = "INSERT /* points.insert_transactions */ INTO points_transactions";
+        out.insert(head, new, |row, change| {
+            let transaction = change.after;
+            row.set("id", transaction.id);
+            row.set("tenant_id", transaction.tenant);
+            row.set("customer_id", transaction.customer);
+            row.set("kind", transaction.kind.code());
+            row.set("points", transaction.points);
+            row.set("source", transaction.source.as_str());
+            row.set("reference", transaction.reference.as_str());
+            row.set("reason", &transaction.reason);
+            row.set("order_id", transaction.order);
+            row.set("merchant_id", transaction.merchant);
+            row.set("expired_from", transaction.expired_from);
+            row.set("returns_of", transaction.returns_of);
+            row.set("created_by", &transaction.created_by);
+            row.set("created_at", transaction.created_at);
+            mutable_columns(row, transaction);
+        });
         for change in known {
             let transaction = change.after;
-            let mut sql =
-                Sql::new("UPDATE /* points.update_transaction */ points_transactions SET state = ");
-            sql.int(transaction.state.code())
-                .push(", captured = ")
-                .int(transaction.captured.get());
-            sql.push(", returned = ")
-                .int(transaction.returned.get())
-                .push(", returns = ")
-                .int(transaction.returns);
-            sql.push(", hold_until = ")
-                .option(transaction.hold_until, |sql, at| {
-                    sql.time(at);
-                });
-            sql.push(", due_at = ").option(due(transaction), |sql, at| {
-                sql.time(at);
-            });
-            sql.push(", version = ")
-                .int(transaction.version)
-                .push(", updated_at = ");
-            sql.time(transaction.updated_at)
-                .push(" WHERE id = ")
-                .bytes(transaction.id.bytes());
+            let head = "UPDATE /* points.update_transaction */ points_transactions SET ";
+            let mut sql = Sql::update(head, |row| mutable_columns(row, transaction));
+            sql.push(" WHERE id = ").value(transaction.id);
             sql.push(" AND version = ")
-                .int(change.before.map_or(0, |before| before.version));
+                .value(change.before.map_or(0, |before| before.version));
             out.statement(&sql, Some(1));
         }
     }
+}
+
+fn mutable_columns(row: &mut Columns<'_>, transaction: &PointsTransaction) {
+    row.set("state", transaction.state.code());
+    row.set("captured", transaction.captured);
+    row.set("returned", transaction.returned);
+    row.set("returns", transaction.returns);
+    row.set("hold_until", transaction.hold_until);
+    row.set("due_at", due(transaction));
+    row.set("version", transaction.version);
+    row.set("updated_at", transaction.updated_at);
 }
 
 /// `points_transaction_lots`: of which lots a points transaction took points, and what of that was
@@ -167,10 +153,7 @@ impl RowSet for TransactionLots {
 impl LoadRows for TransactionLots {
     fn load(keys: &[PointsTransactionId], sql: &mut Sql) {
         sql.push("SELECT /* points.load_transaction_lots */ points_transaction_id, expired_from, tenant_id, taken, returned FROM points_transaction_lots WHERE points_transaction_id IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(key.bytes());
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(PointsTransactionId, Self::Row), sqlx::Error> {
@@ -201,28 +184,21 @@ impl RecordRows for TransactionLots {
                 }
             }
         }
-        out.rows(
-            "INSERT /* points.insert_transaction_lots */ INTO points_transaction_lots (points_transaction_id, expired_from, tenant_id, taken, returned) VALUES ",
-            &new,
-            "",
-            true,
-            |sql, (transaction, day, lot)| {
-                sql.push("(").bytes(transaction.bytes()).push(",").day(*day);
-                sql.push(",").int(lot.tenant.0).push(",").int(lot.taken);
-                sql.push(",").int(lot.returned).push(")");
-            },
-        );
+        let head = "INSERT /* points.insert_transaction_lots */ INTO points_transaction_lots";
+        out.insert(head, new, |row, (transaction, day, lot)| {
+            row.set("points_transaction_id", transaction);
+            row.set("expired_from", day);
+            row.set("tenant_id", lot.tenant);
+            row.set("taken", lot.taken);
+            row.set("returned", lot.returned);
+        });
         for (transaction, day, before, lot) in known {
-            let mut sql = Sql::new(
-                "UPDATE /* points.return_to_lot */ points_transaction_lots SET returned = ",
-            );
-            sql.int(lot.returned)
-                .push(" WHERE points_transaction_id = ")
-                .bytes(transaction.bytes());
-            sql.push(" AND expired_from = ")
-                .day(day)
-                .push(" AND returned = ")
-                .int(before.returned);
+            let head = "UPDATE /* points.return_to_lot */ points_transaction_lots SET ";
+            let mut sql = Sql::update(head, |row| _ = row.set("returned", lot.returned));
+            sql.push(" WHERE points_transaction_id = ")
+                .value(transaction);
+            sql.push(" AND expired_from = ").value(day);
+            sql.push(" AND returned = ").value(before.returned);
             out.statement(&sql, Some(1));
         }
     }
@@ -326,10 +302,8 @@ pub(super) async fn list(
     } else if filter.reference.is_some() {
         // All of them, so that the unique key leads to the reference.
         sql.push(" AND p.kind IN (");
-        sql.list(PointsTransactionKind::ALL, |sql, kind| {
-            sql.int(kind.code());
-        });
-        sql.push(")");
+        let kinds = PointsTransactionKind::ALL.map(PointsTransactionKind::code);
+        sql.values(kinds).push(")");
     }
     if let Some(state) = filter.state {
         sql.push(" AND p.state = ").int(state.code());

@@ -9,8 +9,8 @@ use super::review::{
 use crate::{
     audit::Actor,
     db::{
-        Change, ClaimTime, Db, DbError, DueClaim, LoadRows, RecordRows, Recorder, RowSet, Sql, Tx,
-        Work,
+        Change, ClaimTime, Columns, Db, DbError, DueClaim, LoadRows, RecordRows, Recorder, RowSet,
+        Sql, Tx, Work,
     },
     facts::Stage,
     primitives::{CustomerId, MerchantId, Money, PageLimit, Points, ReviewId, TenantId, Timestamp},
@@ -85,10 +85,7 @@ impl LoadRows for Reviews {
         sql.push("SELECT /* risk.load_reviews */ ")
             .push(REVIEW_COLUMNS)
             .push(" FROM risk_reviews v WHERE v.id IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(key.bytes());
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(ReviewId, ReviewRow), sqlx::Error> {
@@ -101,57 +98,43 @@ impl RecordRows for Reviews {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         let (new, known): (Vec<_>, Vec<_>) =
             changes.iter().partition(|change| change.before.is_none());
-        out.rows(
-            "INSERT /* risk.insert_reviews */ INTO risk_reviews (id, tenant_id, kind, stage, entry_id, customer_id, merchant_id, points, amount_fen, source, rules, \
-             created_at, state, claimed_by, claimed_at, first_approver, decided_by, decided_at, note, version, due_at) VALUES ",
+        out.insert(
+            "INSERT /* risk.insert_reviews */ INTO risk_reviews",
             new,
-            "",
-            true,
-            |sql, change| {
+            |row, change| {
                 let review = change.after;
-                sql.push("(").bytes(review.id.bytes()).push(",").int(review.tenant.0);
-                sql.push(",").int(review.kind.code()).push(",").int(review.stage.code());
-                sql.push(",").bytes(review.entry.bytes()).push(",").bytes(review.customer.bytes());
-                sql.push(",").option(review.merchant, |sql, id| { sql.bytes(id.bytes()); });
-                sql.push(",").int(review.points.get()).push(",");
-                sql.option(review.amount.map(Money::get), |sql, fen| { sql.int(fen); });
-                sql.push(",").text(&review.source).push(",").text(&review.rules);
-                sql.push(",").time(review.created_at);
-                push_mutable_columns(sql, review, |sql, _| { sql.push(","); });
-                sql.push(",").option(review.due_at, |sql, at| { sql.time(at); }).push(")");
+                row.set("id", review.id).set("tenant_id", review.tenant);
+                row.set("kind", review.kind.code());
+                row.set("stage", review.stage.code());
+                row.set("entry_id", review.entry);
+                row.set("customer_id", review.customer);
+                row.set("merchant_id", review.merchant);
+                row.set("amount_fen", review.amount);
+                row.set("source", &review.source);
+                row.set("rules", &review.rules);
+                row.set("created_at", review.created_at);
+                row.set("due_at", review.due_at);
+                mutable_columns(row, review);
             },
         );
         for change in known {
             let review = change.after;
-            let mut sql = Sql::new("UPDATE /* risk.update_review */ risk_reviews SET ");
-            push_mutable_columns(&mut sql, review, |sql, name| {
-                sql.push(name);
+            let mut sql = Sql::update("UPDATE /* risk.update_review */ risk_reviews SET ", |row| {
+                mutable_columns(row, review);
+                // While it is open only the job moves it.
+                if review.due_at.is_none() {
+                    row.set("due_at", review.due_at);
+                }
             });
-            sql.push(", points = ").int(review.points.get());
-            // While it is open only the job moves it.
-            if review.due_at.is_none() {
-                sql.push(", due_at = NULL");
-            }
-            sql.push(" WHERE id = ").bytes(review.id.bytes());
+            sql.push(" WHERE id = ").value(review.id);
             sql.push(" AND version = ")
-                .int(change.before.map_or(0, |before| before.version));
+                .value(change.before.map_or(0, |before| before.version));
             out.statement(&sql, Some(1));
         }
     }
 }
 
-/// Every column that changes, with what `before` writes before each; it is given the words of an
-/// update.
-fn push_mutable_columns(
-    sql: &mut Sql,
-    review: &ReviewRow,
-    before: impl Fn(&mut Sql, &'static str),
-) {
-    let text = |sql: &mut Sql, text: Option<&str>| {
-        sql.option(text, |sql, text| {
-            sql.text(text);
-        });
-    };
+fn mutable_columns(row: &mut Columns<'_>, review: &ReviewRow) {
     let claim = match &review.state {
         ReviewState::Claimed { by, at } => Some((by, *at)),
         ReviewState::Open
@@ -160,31 +143,16 @@ fn push_mutable_columns(
         | ReviewState::TimedOut { .. }
         | ReviewState::Superseded => None,
     };
-    before(sql, "state = ");
-    sql.int(review.state.kind().code());
-    before(sql, ", claimed_by = ");
-    text(sql, claim.map(|(by, _)| by.to_string()).as_deref());
-    before(sql, ", claimed_at = ");
-    sql.option(claim, |sql, (_, at)| {
-        sql.time(at);
-    });
-    before(sql, ", first_approver = ");
-    let first = review.first_approver.as_ref().map(Actor::to_string);
-    text(sql, first.as_deref());
     let decided = review.decided.as_ref();
-    before(sql, ", decided_by = ");
-    text(
-        sql,
-        decided.map(|decided| decided.by.to_string()).as_deref(),
-    );
-    before(sql, ", decided_at = ");
-    sql.option(decided, |sql, decided| {
-        sql.time(decided.at);
-    });
-    before(sql, ", note = ");
-    text(sql, review.note.as_deref());
-    before(sql, ", version = ");
-    sql.int(review.version);
+    row.set("points", review.points);
+    row.set("state", review.state.kind().code());
+    row.set("claimed_by", claim.map(|(by, _)| by));
+    row.set("claimed_at", claim.map(|(_, at)| at));
+    row.set("first_approver", &review.first_approver);
+    row.set("decided_by", decided.map(|decided| &decided.by));
+    row.set("decided_at", decided.map(|decided| decided.at));
+    row.set("note", &review.note);
+    row.set("version", review.version);
 }
 
 /// Which reviews a list shows: those that fit everything that is given.
@@ -220,10 +188,8 @@ pub async fn list_reviews(
     if let Some(status) = filter.state {
         let kinds = ReviewStateKind::ALL.into_iter();
         sql.push(" AND (v.state IN (");
-        sql.list(kinds.filter(|kind| kind.status() == status), |sql, kind| {
-            sql.int(kind.code());
-        });
-        sql.push(")");
+        let kinds = kinds.filter(|kind| kind.status() == status);
+        sql.values(kinds.map(ReviewStateKind::code)).push(")");
         if status == ReviewStatus::Claimed {
             sql.push(" AND v.claimed_at > ").time(claimed_after);
         }

@@ -15,8 +15,8 @@ use std::{fmt, sync::Arc};
 
 use super::{Decision, Effect, FiredRule};
 use crate::{
-    db::{Change, DbError, RecordRows, Recorder, RowSet, Sql, Tx},
-    primitives::{DecisionId, Money, Points},
+    db::{Change, Columns, DbError, RecordRows, Recorder, RowSet, Sql, Tx},
+    primitives::DecisionId,
 };
 
 /// The form in which decisions are packed.
@@ -107,30 +107,31 @@ impl RowSet for Decisions {
 
 impl RecordRows for Decisions {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
-        out.rows(INSERT, changes, "", true, |sql, change| {
-            values(sql, change.key, change.after);
+        out.insert(INSERT, changes, |row, change| {
+            columns(row, change.key, change.after);
         });
     }
 }
 
-const INSERT: &str = "INSERT /* risk.insert_decisions */ INTO risk_decisions (id, tenant_id, stage, action, shadow, rule_set, decided_at, customer_id, merchant_id, \
-    amount_fen, points, decision) VALUES ";
+const INSERT: &str = "INSERT /* risk.insert_decisions */ INTO risk_decisions";
 
-#[rustfmt::skip]
-fn values(sql: &mut Sql, id: DecisionId, packed: &PackedDecision) {
+fn columns(row: &mut Columns<'_>, id: DecisionId, packed: &PackedDecision) {
     let decision = &packed.decision;
     let facts = &decision.facts;
-    let shadow = decision.fired.iter().filter(|fired| fired.effect == Effect::Shadow);
+    let fired = decision.fired.iter();
+    let shadow = fired.filter(|fired| fired.effect == Effect::Shadow);
     let shadow = shadow.map(|fired| fired.action.code()).max().unwrap_or(0);
-    sql.push("(").bytes(id.bytes()).push(",").int(facts.tenant.0);
-    sql.push(",").int(facts.stage.code()).push(",").int(decision.action.code());
-    sql.push(",").int(shadow).push(",").int(decision.rule_set);
-    sql.push(",").time(facts.at).push(",");
-    sql.option(facts.customer, |sql, id| { sql.bytes(id.bytes()); }).push(",");
-    sql.option(facts.merchant, |sql, id| { sql.bytes(id.bytes()); }).push(",");
-    sql.option(facts.amount.map(Money::get), |sql, fen| { sql.int(fen); }).push(",");
-    sql.option(facts.points.map(Points::get), |sql, points| { sql.int(points); }).push(",");
-    sql.bytes(&packed.bytes).push(")");
+    row.set("id", id).set("tenant_id", facts.tenant);
+    row.set("stage", facts.stage.code());
+    row.set("action", decision.action.code());
+    row.set("shadow", shadow);
+    row.set("rule_set", decision.rule_set);
+    row.set("decided_at", facts.at);
+    row.set("customer_id", facts.customer);
+    row.set("merchant_id", facts.merchant);
+    row.set("amount_fen", facts.amount);
+    row.set("points", facts.points);
+    row.set("decision", &*packed.bytes);
 }
 
 /// Inserts the row of a decision in an ordinary transaction: a login moves neither money nor
@@ -141,8 +142,7 @@ pub(super) async fn insert(
     decision: &Arc<Decision>,
 ) -> Result<(), DbError> {
     let packed = PackedDecision::new(decision).map_err(|_| DbError::Inconsistent(CANNOT_PACK))?;
-    let mut sql = Sql::new(INSERT);
-    values(&mut sql, id, &packed);
+    let sql = Sql::insert(INSERT, [packed], |row, packed| columns(row, id, &packed));
     sqlx::raw_sql(sql.into_statement())
         .execute(tx.conn())
         .await?;
@@ -154,7 +154,9 @@ mod tests {
     use super::*;
     use crate::{
         facts::{Device, Facts, Origin, Stage},
-        primitives::{ChallengeId, CustomerId, Id, Lane, MerchantId, TenantId, Timestamp},
+        primitives::{
+            ChallengeId, CustomerId, Id, Lane, MerchantId, Money, Points, TenantId, Timestamp,
+        },
         risk::{Action, CounterValues},
     };
 

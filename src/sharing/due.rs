@@ -41,10 +41,7 @@ pub async fn note_paid(tx: &mut Tx, orders: &[OrderId]) -> Result<(), DbError> {
             .push(" FROM payment_orders WHERE sharing = ")
             .int(OrderSharing::Wanted.code())
             .push(" AND paid_at IS NOT NULL AND id IN (");
-        sql.list(orders, |sql, order| {
-            sql.bytes(order.bytes());
-        })
-        .push(")");
+        sql.values(orders).push(")");
         sqlx::raw_sql(sql.into_statement())
             .execute(tx.conn())
             .await?;

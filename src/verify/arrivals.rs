@@ -87,10 +87,8 @@ async fn rows(
     let mut sql = Sql::new(
         "SELECT /* verify.arrived */ id, order_id, merchant_id, amount_fen, points_due, finished_at FROM refunds WHERE id IN (",
     );
-    sql.list(reported, |sql, (refund, _)| {
-        sql.bytes(refund.bytes());
-    });
-    sql.push(")");
+    let refunds = reported.iter().map(|(refund, _)| refund);
+    sql.values(refunds).push(")");
     let rows = sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await?;
     let arrived = readable(&rows, RowKey("refunds", 1), report, |row| {
         let said = (

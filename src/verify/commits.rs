@@ -189,10 +189,7 @@ async fn load_transfers(
         let mut sql = Sql::new("SELECT /* verify.sealed */ ");
         sql.push(TRANSFER_COLUMNS)
             .push(" FROM transfers WHERE entry_id IN (");
-        sql.list(entries, |sql, entry| {
-            sql.bytes(entry.bytes());
-        });
-        sql.push(") ORDER BY entry_id, leg");
+        sql.values(entries).push(") ORDER BY entry_id, leg");
         let rows = sqlx::raw_sql(sql.into_statement())
             .fetch_all(&mut *conn)
             .await?;
@@ -303,10 +300,7 @@ async fn order_versions(
     let mut sql = Sql::new(
         "SELECT /* verify.order_versions */ id, version FROM payment_orders WHERE id IN (",
     );
-    sql.list(moved, |sql, (order, ..)| {
-        sql.bytes(order.bytes());
-    });
-    sql.push(")");
+    sql.values(moved.iter().map(|(order, ..)| order)).push(")");
     let rows = sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await?;
     let of = RowKey("payment_orders", 1);
     let versions = readable(&rows, of, report, |row| {
@@ -323,10 +317,7 @@ async fn history_states(
     let mut sql = Sql::new(
         "SELECT /* verify.history_states */ order_id, version, state FROM payment_order_history WHERE order_id IN (",
     );
-    sql.list(moved, |sql, (order, ..)| {
-        sql.bytes(order.bytes());
-    });
-    sql.push(")");
+    sql.values(moved.iter().map(|(order, ..)| order)).push(")");
     let rows = sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await?;
     let of = RowKey("payment_order_history", 2);
     let states = readable(&rows, of, report, |row| {

@@ -236,9 +236,7 @@ async fn given_back(conn: &mut MySqlConnection, report: &mut Report) -> Result<(
     );
     let on_the_table = RefundStateKind::ALL.into_iter();
     let on_the_table = on_the_table.filter(|kind| kind.counts_against_order());
-    sql.list(on_the_table, |sql, kind| {
-        sql.int(kind.code());
-    });
+    sql.values(on_the_table.map(RefundStateKind::code));
     sql.push(
         ") UNION ALL \
            SELECT CONCAT(SUBSTR(l.account_id, 1, 15), x'00'), l.expired_from, 0, l.given_back, 1 FROM points_lots l WHERE l.expired > 0) sums \

@@ -494,9 +494,7 @@ impl Paged for RefundsByOrder {
     fn after(last: Option<&RefundsOfOrder>, sql: &mut Sql) {
         let states = |sql: &mut Sql, which: fn(RefundStateKind) -> bool| {
             let which = RefundStateKind::ALL.into_iter().filter(|kind| which(*kind));
-            sql.list(which, |sql, kind| {
-                sql.int(kind.code());
-            });
+            sql.values(which.map(RefundStateKind::code));
         };
         sql.push("SELECT /* verify.refunds_by_order */ order_id, CAST(SUM(IF(state IN (");
         states(sql, |kind| kind == RefundStateKind::Rejected);

@@ -401,24 +401,17 @@ fn is_none_of(sql: &mut Sql, column: &'static str, values: &Values) {
     match values {
         Values::Codes(codes) => {
             sql.push(column).push(" NOT IN (");
-            sql.list(codes, |sql, code| {
-                sql.int(*code);
-            });
-            sql.push(")");
+            sql.values(codes).push(")");
         }
         Values::Names(names) => {
             sql.push("CAST(").push(column).push(" AS BINARY) NOT IN (");
-            sql.list(names, |sql, name| {
-                sql.text(name);
-            });
-            sql.push(")");
+            sql.values(names).push(")");
         }
         Values::Actor => {
             sql.push("(CAST(").push(column).push(" AS BINARY) NOT IN (");
-            sql.list(SystemActor::ALL, |sql, actor| {
-                sql.text(actor.name());
-            });
-            sql.push(") AND ").push(column);
+            sql.values(SystemActor::ALL.iter().map(|actor| actor.name()))
+                .push(") AND ")
+                .push(column);
             sql.push(" NOT LIKE 'operator:%' AND ").push(column);
             sql.push(" NOT REGEXP '^(cu|st)_[0-9a-f]{32}$')");
         }

@@ -47,10 +47,8 @@ fn select_shares(sql: &mut Sql) {
     let past = RefundStateKind::ALL.into_iter().filter(|kind| {
         kind.counts_against_order() && kind.is_booked() && *kind != RefundStateKind::Returning
     });
-    sql.list(past, |sql, kind| {
-        sql.int(kind.code());
-    });
-    sql.push(")) FROM sharings s");
+    sql.values(past.map(RefundStateKind::code))
+        .push(")) FROM sharings s");
 }
 
 fn read_share(row: &MySqlRow) -> Result<ShareItem, sqlx::Error> {

@@ -7,7 +7,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 use super::read_id;
 use crate::{
-    db::{Change, LoadRows, RecordRows, Recorder, RowSet, Sql},
+    db::{Blob, Change, Columns, LoadRows, RecordRows, Recorder, RowSet, Sql},
     payments::{CallbackOutcome, PaidNotice, RefundNotice},
     primitives::{Id, Money, TenantId, Timestamp},
 };
@@ -56,10 +56,7 @@ impl LoadRows for Callbacks {
     /// Without the body: nobody decides on it.
     fn load(keys: &[Id], sql: &mut Sql) {
         sql.push("SELECT /* payments.load_callbacks */ id, tenant_id, outcome, received_at, reason FROM callback_events WHERE id IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(key.bytes());
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(Id, CallbackRow), sqlx::Error> {
@@ -94,23 +91,19 @@ impl RecordRows for Callbacks {
         let (settled, other): (Vec<_>, Vec<_>) = new
             .into_iter()
             .partition(|change| change.after.outcome == CallbackOutcome::Settled);
+        let head = "INSERT /* payments.insert_callbacks */ INTO callback_events";
         let replace = " ON DUPLICATE KEY UPDATE outcome = VALUES(outcome), reason = VALUES(reason)";
-        for (new, tail, counted) in [(settled, replace, false), (other, "", true)] {
-            out.rows(
-                "INSERT /* payments.insert_callbacks */ INTO callback_events (id, tenant_id, outcome, received_at, body, reason, headers) VALUES ",
-                new,
-                tail,
-                counted,
-                |sql, change| {
-                    let callback = change.after;
-                    sql.push("(").bytes(change.key.bytes()).push(",").int(callback.tenant.0);
-                    sql.push(",").int(callback.outcome.code()).push(",").time(callback.received_at);
-                    sql.push(",").blob(&callback.body);
-                    sql.push(",").option(callback.reason.as_deref(), |sql, reason| { sql.text(reason); });
-                    sql.push(",").option(callback.headers.as_ref(), |sql, headers| { sql.blob(headers); }).push(")");
-                },
-            );
-        }
+        let columns = |row: &mut Columns<'_>, change: &Change<'_, Self>| {
+            let callback = change.after;
+            row.set("id", change.key).set("tenant_id", callback.tenant);
+            row.set("outcome", callback.outcome.code());
+            row.set("received_at", callback.received_at);
+            row.set("body", Blob(&callback.body));
+            row.set("reason", callback.reason.as_deref());
+            row.set("headers", callback.headers.as_deref().map(Blob));
+        };
+        out.upsert(head, settled, replace, columns);
+        out.insert(head, other, columns);
         for change in known {
             if let Some(before) = change.before {
                 let update = update_callback(change.key, before, change.after);
@@ -122,17 +115,14 @@ impl RecordRows for Callbacks {
 
 /// Rare: one that failed, or was rejected, comes again.
 fn update_callback(key: Id, before: &CallbackRow, after: &CallbackRow) -> Sql {
-    let mut sql = Sql::new("UPDATE /* payments.update_callback */ callback_events SET outcome = ");
-    sql.int(after.outcome.code()).push(", reason = ");
-    sql.option(after.reason.as_deref(), |sql, reason| {
-        sql.text(reason);
+    let head = "UPDATE /* payments.update_callback */ callback_events SET ";
+    let mut sql = Sql::update(head, |row| {
+        row.set("outcome", after.outcome.code());
+        row.set("reason", after.reason.as_deref());
     });
-    sql.push(" WHERE id = ").bytes(key.bytes());
-    sql.push(" AND outcome = ").int(before.outcome.code());
-    sql.push(" AND reason <=> ");
-    sql.option(before.reason.as_deref(), |sql, reason| {
-        sql.text(reason);
-    });
+    sql.push(" WHERE id = ").value(key);
+    sql.push(" AND outcome = ").value(before.outcome.code());
+    sql.push(" AND reason <=> ").value(before.reason.as_deref());
     sql
 }
 
@@ -231,10 +221,7 @@ impl RowSet for Alarms {
 impl LoadRows for Alarms {
     fn load(keys: &[Id], sql: &mut Sql) {
         sql.push("SELECT /* payments.load_alarms */ event_id, tenant_id, reason, out_trade_no, wechat_transaction_id, amount_fen, created_at, out_refund_no, understood FROM callback_alarms WHERE event_id IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(key.bytes());
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(Id, AlarmRow), sqlx::Error> {
@@ -262,18 +249,18 @@ impl LoadRows for Alarms {
 impl RecordRows for Alarms {
     /// Always another row: what was raised is never changed.
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
-        out.rows(
-            "INSERT /* payments.insert_alarms */ INTO callback_alarms (event_id, understood, tenant_id, reason, out_trade_no, wechat_transaction_id, amount_fen, created_at, out_refund_no) VALUES ",
-            changes,
-            "",
-            true,
-            |sql, change| {
-                let alarm = change.after;
-                sql.push("(").bytes(change.key.bytes()).push(",").int(u8::from(alarm.understood));
-                sql.push(",").int(alarm.tenant.0).push(",").text(&alarm.reason);
-                sql.push(",").text(&alarm.out_trade_no).push(",").text(&alarm.wechat_transaction_id);
-                sql.push(",").int(alarm.amount.get()).push(",").time(alarm.at).push(",").text(&alarm.out_refund_no).push(")");
-            },
-        );
+        let head = "INSERT /* payments.insert_alarms */ INTO callback_alarms";
+        out.insert(head, changes, |row, change| {
+            let alarm = change.after;
+            row.set("event_id", change.key);
+            row.set("understood", u8::from(alarm.understood));
+            row.set("tenant_id", alarm.tenant);
+            row.set("reason", &alarm.reason);
+            row.set("out_trade_no", &alarm.out_trade_no);
+            row.set("wechat_transaction_id", &alarm.wechat_transaction_id);
+            row.set("amount_fen", alarm.amount);
+            row.set("created_at", alarm.at);
+            row.set("out_refund_no", &alarm.out_refund_no);
+        });
     }
 }

@@ -70,10 +70,8 @@ impl LoadRows for Codes {
             "SELECT /* payments.load_codes */ q.code, q.tenant_id, q.merchant_id, m.name, q.amount_fen, q.state = 'active', \
              CASE m.state WHEN 'approved' THEN m.sub_mchid END, m.sharing FROM qr_codes q JOIN merchants m ON m.id = q.merchant_id WHERE q.code IN (",
         );
-        sql.list(keys, |sql, key| {
-            sql.text(&key.to_string());
-        });
-        sql.push(")");
+        let codes = keys.iter().map(CodeKey::to_string);
+        sql.values(codes).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(CodeKey, CodeRow), sqlx::Error> {

@@ -31,24 +31,21 @@ impl RowSet for Exceptions {
 
 impl RecordRows for Exceptions {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
-        out.rows(
-            "INSERT /* payments.insert_exceptions */ INTO payment_exceptions (id, tenant_id, kind, order_id, refund_id, detail, resolution, resolved_by, resolved_at, created_at) VALUES ",
-            changes,
-            "",
-            true,
-            |sql, change| {
-                let row = change.after;
-                sql.push("(").bytes(change.key.bytes()).push(",").int(row.tenant.0);
-                sql.push(",").text(row.kind.name()).push(",");
-                sql.option(row.order, |sql, id| { sql.bytes(id.bytes()); }).push(",");
-                sql.option(row.refund, |sql, id| { sql.bytes(id.bytes()); }).push(",");
-                sql.text(&row.detail.chars().take(250).collect::<String>()).push(",");
-                sql.option(row.resolution, |sql, text| { sql.text(text); }).push(",");
-                sql.option(row.resolution, |sql, _| { sql.text(SystemActor::Policy.name()); }).push(",");
-                sql.option(row.resolution, |sql, _| { sql.time(row.at); }).push(",");
-                sql.time(row.at).push(")");
-            },
-        );
+        let head = "INSERT /* payments.insert_exceptions */ INTO payment_exceptions";
+        out.insert(head, changes, |row, change| {
+            let exception = change.after;
+            let resolved = exception.resolution;
+            let detail: String = exception.detail.chars().take(250).collect();
+            row.set("id", change.key).set("tenant_id", exception.tenant);
+            row.set("kind", exception.kind.name());
+            row.set("order_id", exception.order);
+            row.set("refund_id", exception.refund);
+            row.set("detail", detail);
+            row.set("resolution", resolved);
+            row.set("resolved_by", resolved.map(|_| SystemActor::Policy.name()));
+            row.set("resolved_at", resolved.map(|_| exception.at));
+            row.set("created_at", exception.at);
+        });
     }
 }
 
@@ -82,21 +79,19 @@ impl RecordRows for StuckResolved {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         for change in changes {
             let over = change.after;
-            let mut sql = Sql::new(
-                "UPDATE /* payments.stuck_resolved */ payment_exceptions SET resolution = ",
-            );
-            sql.text(over.resolution)
-                .push(", resolved_by = ")
-                .text(SystemActor::Progress.name())
-                .push(", resolved_at = ")
-                .time(over.at);
-            sql.push(" WHERE order_id = ").bytes(over.order.bytes());
-            sql.push(" AND refund_id = ").bytes(change.key.bytes());
+            let head = "UPDATE /* payments.stuck_resolved */ payment_exceptions SET ";
+            let mut sql = Sql::update(head, |row| {
+                row.set("resolution", over.resolution);
+                row.set("resolved_by", SystemActor::Progress.name());
+                row.set("resolved_at", over.at);
+            });
+            sql.push(" WHERE order_id = ").value(over.order);
+            sql.push(" AND refund_id = ").value(change.key);
             sql.push(" AND kind = ")
-                .text(ExceptionKind::RefundStuck.name());
+                .value(ExceptionKind::RefundStuck.name());
             sql.push(" AND resolved_at IS NULL");
             if let Some(told) = over.but {
-                sql.push(" AND id <> ").bytes(told.bytes());
+                sql.push(" AND id <> ").value(told);
             }
             out.statement(&sql, None);
         }
@@ -120,16 +115,15 @@ impl RecordRows for ForeignNumberKnown {
     /// What is told of the refund itself names it, and stays.
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         for change in changes {
-            let mut sql = Sql::new(
-                "UPDATE /* payments.foreign_number_known */ payment_exceptions SET resolution = 'the refund is known', \
-                 resolved_by = ",
-            );
-            sql.text(SystemActor::Progress.name())
-                .push(", resolved_at = ")
-                .time(*change.after);
-            sql.push(" WHERE order_id = ").bytes(change.key.bytes());
+            let head = "UPDATE /* payments.foreign_number_known */ payment_exceptions SET ";
+            let mut sql = Sql::update(head, |row| {
+                row.set("resolution", "the refund is known");
+                row.set("resolved_by", SystemActor::Progress.name());
+                row.set("resolved_at", change.after);
+            });
+            sql.push(" WHERE order_id = ").value(change.key);
             sql.push(" AND refund_id IS NULL AND kind = ")
-                .text(ExceptionKind::ForeignRefund.name());
+                .value(ExceptionKind::ForeignRefund.name());
             sql.push(" AND resolved_at IS NULL");
             out.statement(&sql, None);
         }

@@ -98,10 +98,7 @@ impl LoadRows for Orders {
         sql.push("SELECT /* payments.load_orders */ ")
             .push(ORDER_COLUMNS)
             .push(" FROM payment_orders o WHERE o.id IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(key.bytes());
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(OrderId, Order), sqlx::Error> {
@@ -150,7 +147,7 @@ fn is_common(before: Option<&Order>, after: &Order) -> bool {
 
 /// Set-wise. What is null in the JSON is null in the row, except the prepay id, which stays.
 fn update_orders(changes: &[&Change<'_, Orders>], out: &mut Recorder) {
-    out.rows(
+    out.update(
         "UPDATE /* payments.update_orders */ JSON_TABLE('[",
         changes,
         "]', '$[*]' COLUMNS (id CHAR(32) PATH '$[0]', expected INT UNSIGNED PATH '$[1]', version INT UNSIGNED PATH '$[2]', \
@@ -161,7 +158,6 @@ fn update_orders(changes: &[&Change<'_, Orders>], out: &mut Recorder) {
          SET o.version = j.version, o.state = j.state, o.prepay_id = COALESCE(j.prepay, o.prepay_id), o.prepaid_at = COALESCE(j.prepaid_at, o.prepaid_at), \
          o.wechat_transaction_id = j.txn, o.paid_at = j.paid_at, o.closed_at = j.closed_at, o.points = j.points, o.rule_version = j.rule, \
          o.settled_by = UNHEX(j.settled_by), o.points_expired_from = j.expire_on",
-        true,
         |sql, change| {
             let order = change.after;
             let columns = Columns::of(&order.state);
@@ -202,91 +198,66 @@ fn update_orders(changes: &[&Change<'_, Orders>], out: &mut Recorder) {
 fn update_order(change: &Change<'_, Orders>) -> Sql {
     let order = change.after;
     let columns = Columns::of(&order.state);
-    let mut sql = Sql::new("UPDATE /* payments.update_order */ payment_orders SET version = ");
-    sql.int(order.version)
-        .push(", state = ")
-        .int(order.state.kind().code());
-    if let Some(prepay) = columns.prepay {
-        sql.push(", prepay_id = ").text(prepay);
-    }
-    if let Some(at) = columns.prepaid_at {
-        sql.push(", prepaid_at = ").time(at);
-    }
-    sql.push(", customer_id = ")
-        .option(order.customer, |sql, id| {
-            sql.bytes(id.bytes());
-        });
-    sql.push(", wechat_transaction_id = ")
-        .option(columns.transaction, |sql, text| {
-            sql.text(text);
-        });
-    for (column, at) in [
-        (", paid_at = ", columns.paid_at),
-        (", closed_at = ", columns.closed_at),
-    ] {
-        sql.push(column).option(at, |sql, at| {
-            sql.time(at);
-        });
-    }
-    sql.push(", points = ")
-        .option(columns.points, |sql, points| {
-            sql.int(points.get());
-        });
-    sql.push(", rule_version = ")
-        .option(columns.rule_version, |sql, rule| {
-            sql.int(rule);
-        });
-    sql.push(", settled_by = ")
-        .option(columns.settled_by, |sql, id| {
-            sql.bytes(id.bytes());
-        });
-    sql.push(", points_expired_from = ")
-        .option(columns.points_expired_from, |sql, day| {
-            sql.day(day);
-        });
-    sql.push(", late = ").int(columns.late.code());
-    sql.push(", sharing = ").int(order.sharing.code());
-    sql.push(", review = ").int(order.review.code());
-    let RefundSums {
-        asked,
-        done,
-        points,
-        withheld,
-        count,
-        unknown,
-    } = order.refunds;
-    sql.push(", refund_asked_fen = ").int(asked.get());
-    sql.push(", refund_done_fen = ").int(done.get());
-    sql.push(", refund_points = ").int(points.get());
-    sql.push(", refund_withheld = ").int(withheld.get());
-    sql.push(", refund_count = ").int(count);
-    sql.push(", refund_unknown = ").int(u8::from(unknown));
-    sql.push(" WHERE id = ").bytes(order.id.bytes());
+    let head = "UPDATE /* payments.update_order */ payment_orders SET ";
+    let mut sql = Sql::update(head, |row| {
+        row.set("version", order.version);
+        row.set("state", order.state.kind().code());
+        if let Some(prepay) = columns.prepay {
+            row.set("prepay_id", prepay);
+        }
+        if let Some(at) = columns.prepaid_at {
+            row.set("prepaid_at", at);
+        }
+        row.set("customer_id", order.customer);
+        row.set("wechat_transaction_id", columns.transaction);
+        row.set("paid_at", columns.paid_at);
+        row.set("closed_at", columns.closed_at);
+        row.set("points", columns.points);
+        row.set("rule_version", columns.rule_version);
+        row.set("settled_by", columns.settled_by);
+        row.set("points_expired_from", columns.points_expired_from);
+        row.set("late", columns.late.code());
+        row.set("sharing", order.sharing.code());
+        row.set("review", order.review.code());
+        let RefundSums {
+            asked,
+            done,
+            points,
+            withheld,
+            count,
+            unknown,
+        } = order.refunds;
+        row.set("refund_asked_fen", asked);
+        row.set("refund_done_fen", done);
+        row.set("refund_points", points);
+        row.set("refund_withheld", withheld);
+        row.set("refund_count", count);
+        row.set("refund_unknown", unknown);
+    });
+    sql.push(" WHERE id = ").value(order.id);
     sql.push(" AND version = ")
-        .int(change.before.map_or(0, |before| before.version));
+        .value(change.before.map_or(0, |before| before.version));
     sql
 }
 
 fn insert_orders(new: &[&Change<'_, Orders>], out: &mut Recorder) {
-    out.rows(
-        "INSERT /* payments.insert_orders */ INTO payment_orders (id, tenant_id, customer_id, merchant_id, code, sub_mchid, amount_fen, expires_at, \
-         state, version, method, description, sharing, review) VALUES ",
-        new,
-        "",
-        true,
-        |sql, change| {
-            let order = change.after;
-            sql.push("(").bytes(order.id.bytes()).push(",").int(order.tenant.0);
-            sql.push(",").option(order.customer, |sql, id| { sql.bytes(id.bytes()); });
-            sql.push(",").bytes(order.merchant.bytes());
-            sql.push(",").option(order.code.as_deref(), |sql, code| { sql.text(code); });
-            sql.push(",").text(&order.sub_mchid);
-            sql.push(",").int(order.amount.get()).push(",").time(order.expires_at);
-            sql.push(",").int(order.state.kind().code()).push(",").int(order.version);
-            sql.push(",").int(order.method.code()).push(",").text(&order.description);
-            sql.push(",").int(order.sharing.code()).push(",").int(order.review.code()).push(")");
-        },
-    );
+    let head = "INSERT /* payments.insert_orders */ INTO payment_orders";
+    out.insert(head, new, |row, change| {
+        let order = change.after;
+        row.set("id", order.id).set("tenant_id", order.tenant);
+        row.set("customer_id", order.customer);
+        row.set("merchant_id", order.merchant);
+        row.set("code", order.code.as_deref());
+        row.set("sub_mchid", &order.sub_mchid);
+        row.set("amount_fen", order.amount);
+        row.set("expires_at", order.expires_at);
+        row.set("state", order.state.kind().code());
+        row.set("version", order.version);
+        row.set("method", order.method.code());
+        row.set("description", &order.description);
+        row.set("sharing", order.sharing.code());
+        row.set("review", order.review.code());
+    });
 }
 
 /// What the state puts into the row.

@@ -5,7 +5,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 use super::{optional_id, read_id};
 use crate::{
     audit::Actor,
-    db::{Change, LoadRows, RecordRows, Recorder, RowSet, Sql},
+    db::{Change, Columns, LoadRows, RecordRows, Recorder, RowSet, Sql},
     idempotency::first_half,
     payments::{
         Attempts, PointsBack, Progress, Refund, RefundOrigin, RefundState, RefundStateKind,
@@ -104,10 +104,7 @@ impl LoadRows for Refunds {
         sql.push("SELECT /* payments.load_refunds */ ")
             .push(REFUND_COLUMNS)
             .push(" FROM refunds r WHERE r.id IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(key.bytes());
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(RefundId, Refund), sqlx::Error> {
@@ -120,76 +117,45 @@ impl RecordRows for Refunds {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         let (new, known): (Vec<_>, Vec<_>) =
             changes.iter().partition(|change| change.before.is_none());
-        out.rows(
-            "INSERT /* payments.insert_refunds */ INTO refunds (id, tenant_id, order_id, merchant_id, amount_fen, state, version, reason, requested_by, approved_by, \
-             points_due, clawback_shortfall, points_expired, points_withheld, late, origin, foreign_no, wechat_refund_id, received_account, finished_at, attempts, unsure, problem, \
-             problem_detail, since, stuck, withdraw_by, withdraw_why, next_attempt_at, calling_until) VALUES ",
+        out.insert(
+            "INSERT /* payments.insert_refunds */ INTO refunds",
             new,
-            "",
-            true,
-            |sql, change| {
+            |row, change| {
                 let refund = change.after;
-                sql.push("(").bytes(refund.id.bytes()).push(",").int(refund.tenant.0);
-                sql.push(",").bytes(refund.order.bytes()).push(",").bytes(refund.merchant.bytes());
-                sql.push(",").int(refund.amount.get()).push(",").int(refund.state.kind().code());
-                sql.push(",").int(refund.version).push(",").text(&refund.reason);
-                sql.push(",").text(&refund.requested_by.to_string()).push(",");
-                sql.option(refund.approved_by.as_ref(), |sql, actor| { sql.text(&actor.to_string()); });
-                let back = refund.points;
-                for points in [back.due, back.shortfall, back.expired, back.withheld] {
-                    sql.push(",").int(points.get());
-                }
-                sql.push(",").int(u8::from(refund.late)).push(",").int(refund.origin.kind().code()).push(",");
-                sql.option(refund.origin.foreign_no(), |sql, number| { sql.text(number); }).push(",");
-                may_change(sql, refund, |sql, _| { sql.push(","); });
-                sql.push(",").option(refund.attempts.next_at, |sql, at| { sql.time(at); });
-                sql.push(",").option(calling_until(refund), |sql, at| { sql.time(at); }).push(")");
+                row.set("id", refund.id).set("tenant_id", refund.tenant);
+                row.set("order_id", refund.order);
+                row.set("merchant_id", refund.merchant);
+                row.set("amount_fen", refund.amount);
+                row.set("reason", &refund.reason);
+                row.set("requested_by", &refund.requested_by);
+                row.set("late", refund.late);
+                row.set("origin", refund.origin.kind().code());
+                row.set("foreign_no", refund.origin.foreign_no());
+                mutable_columns(row, refund);
+                due_columns(row, refund);
             },
         );
         for change in known {
             let refund = change.after;
-            let mut sql = Sql::new("UPDATE /* payments.update_refund */ refunds SET state = ");
-            sql.int(refund.state.kind().code())
-                .push(", version = ")
-                .int(refund.version);
-            sql.push(", approved_by = ")
-                .option(refund.approved_by.as_ref(), |sql, actor| {
-                    sql.text(&actor.to_string());
-                });
-            sql.push(", points_due = ").int(refund.points.due.get());
-            sql.push(", clawback_shortfall = ")
-                .int(refund.points.shortfall.get());
-            sql.push(", points_expired = ")
-                .int(refund.points.expired.get());
-            sql.push(", points_withheld = ")
-                .int(refund.points.withheld.get());
             // Whoever is at it stays so while only somebody's request is noted: claims are made
             // outside of operations.
             let untouched = change.before.is_some_and(|before| {
                 before.state == refund.state && before.attempts == refund.attempts
             });
-            sql.push(", wechat_refund_id = ");
-            may_change(&mut sql, refund, |sql, index| {
-                sql.push(NAMES[index]);
+            let mut sql = Sql::update("UPDATE /* payments.update_refund */ refunds SET ", |row| {
+                mutable_columns(row, refund);
+                if !untouched {
+                    due_columns(row, refund);
+                }
             });
-            if !untouched {
-                sql.push(", next_attempt_at = ")
-                    .option(refund.attempts.next_at, |sql, at| {
-                        sql.time(at);
-                    });
-                sql.push(", calling_until = ")
-                    .option(calling_until(refund), |sql, at| {
-                        sql.time(at);
-                    });
-            }
-            sql.push(" WHERE id = ").bytes(refund.id.bytes());
+            sql.push(" WHERE id = ").value(refund.id);
             sql.push(" AND version = ")
-                .int(change.before.map_or(0, |before| before.version));
+                .value(change.before.map_or(0, |before| before.version));
             // Calls begin outside of operations. One that began since the row was read may be taken
             // by WeChat.
             if refund.state == RefundState::Withdrawn {
                 sql.push(" AND calls = ")
-                    .int(change.before.map_or(0, |before| before.progress.calls));
+                    .value(change.before.map_or(0, |before| before.progress.calls));
             }
             out.statement(&sql, Some(1));
         }
@@ -203,70 +169,39 @@ pub(crate) fn calling_until(refund: &Refund) -> Option<Timestamp> {
     refund.attempts.next_at.filter(|_| initiated)
 }
 
-/// The columns of an update that [`may_change`] writes, after the first.
-const NAMES: [&str; 10] = [
-    ", received_account = ",
-    ", finished_at = ",
-    ", attempts = ",
-    ", unsure = ",
-    ", problem = ",
-    ", problem_detail = ",
-    ", since = ",
-    ", stuck = ",
-    ", withdraw_by = ",
-    ", withdraw_why = ",
-];
-
-/// Eleven columns, with what `between` writes before the second and the following.
-fn may_change(sql: &mut Sql, refund: &Refund, between: impl Fn(&mut Sql, usize)) {
-    let finished_at = match refund.state {
-        RefundState::Succeeded { at } => Some(at),
-        RefundState::AwaitingApproval
-        | RefundState::Rejected
-        | RefundState::Returning
-        | RefundState::Accepted
-        | RefundState::Processing
-        | RefundState::Abnormal
-        | RefundState::Closed
-        | RefundState::Failed
-        | RefundState::Withdrawn => None,
-    };
-    let text = |sql: &mut Sql, text: Option<&str>| {
-        sql.option(text, |sql, text| {
-            sql.text(text);
-        });
-    };
-    let time = |sql: &mut Sql, at: Option<Timestamp>| {
-        sql.option(at, |sql, at| {
-            sql.time(at);
-        });
-    };
-    text(sql, refund.wechat_refund_id.as_deref());
-    between(sql, 0);
-    text(sql, refund.received_account.as_deref());
-    between(sql, 1);
-    time(sql, finished_at);
-    between(sql, 2);
-    sql.int(refund.attempts.count);
-    between(sql, 3);
-    sql.int(u8::from(refund.attempts.unsure));
-    between(sql, 4);
-    text(sql, refund.attempts.problem.as_deref());
-    between(sql, 5);
-    text(sql, refund.attempts.detail.as_deref());
-    between(sql, 6);
+/// What an update writes every time.
+fn mutable_columns(row: &mut Columns<'_>, refund: &Refund) {
+    let Attempts {
+        count,
+        unsure,
+        problem,
+        detail,
+        next_at: _,
+    } = &refund.attempts;
     let progress = &refund.progress;
-    sql.time(progress.since);
-    between(sql, 7);
-    sql.int(u8::from(progress.stuck));
-    between(sql, 8);
-    let request = progress.withdrawal.as_ref();
-    text(
-        sql,
-        request.map(|request| request.by.to_string()).as_deref(),
-    );
-    between(sql, 9);
-    text(sql, request.map(|request| request.reason.as_str()));
+    let withdrawal = progress.withdrawal.as_ref();
+    row.set("state", refund.state.kind().code());
+    row.set("version", refund.version);
+    row.set("approved_by", &refund.approved_by);
+    row.set("points_due", refund.points.due);
+    row.set("clawback_shortfall", refund.points.shortfall);
+    row.set("points_expired", refund.points.expired);
+    row.set("points_withheld", refund.points.withheld);
+    row.set("wechat_refund_id", &refund.wechat_refund_id);
+    row.set("received_account", &refund.received_account);
+    row.set("finished_at", refund.state.succeeded_at());
+    row.set("attempts", count).set("unsure", unsure);
+    row.set("problem", problem).set("problem_detail", detail);
+    row.set("since", progress.since);
+    row.set("stuck", progress.stuck);
+    row.set("withdraw_by", withdrawal.map(|request| &request.by));
+    row.set("withdraw_why", withdrawal.map(|request| &request.reason));
+}
+
+/// What an update leaves to whoever is at the refund, unless something was learnt.
+fn due_columns(row: &mut Columns<'_>, refund: &Refund) {
+    row.set("next_attempt_at", refund.attempts.next_at);
+    row.set("calling_until", calling_until(refund));
 }
 
 /// `refund_history`: only ever written.
@@ -290,19 +225,16 @@ impl RowSet for RefundSteps {
 
 impl RecordRows for RefundSteps {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
-        out.rows(
-            "INSERT /* payments.insert_refund_steps */ INTO refund_history (refund_id, version, tenant_id, state, actor, why, at) VALUES ",
-            changes,
-            "",
-            true,
-            |sql, change| {
-                let (refund, version) = change.key;
-                let step = change.after;
-                sql.push("(").bytes(refund.bytes()).push(",").int(version).push(",").int(step.tenant.0);
-                sql.push(",").int(step.state.code()).push(",").text(&step.actor.to_string());
-                sql.push(",").text(&step.why).push(",").time(step.at).push(")");
-            },
-        );
+        let head = "INSERT /* payments.insert_refund_steps */ INTO refund_history";
+        out.insert(head, changes, |row, change| {
+            let (refund, version) = change.key;
+            let step = change.after;
+            row.set("refund_id", refund).set("version", version);
+            row.set("tenant_id", step.tenant);
+            row.set("state", step.state.code());
+            row.set("actor", &step.actor).set("why", &step.why);
+            row.set("at", step.at);
+        });
     }
 }
 
@@ -338,10 +270,7 @@ impl RowSet for ForeignRefunds {
 impl LoadRows for ForeignRefunds {
     fn load(keys: &[[u8; 16]], sql: &mut Sql) {
         sql.push("SELECT /* payments.load_foreign_refunds */ number_hash, tenant_id, refund_id, reported_by, created_at FROM foreign_refunds WHERE number_hash IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(key);
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<([u8; 16], ForeignRow), sqlx::Error> {
@@ -357,19 +286,15 @@ impl LoadRows for ForeignRefunds {
 
 impl RecordRows for ForeignRefunds {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
-        out.rows(
-            "INSERT /* payments.insert_foreign_refunds */ INTO foreign_refunds (number_hash, tenant_id, refund_id, reported_by, created_at) VALUES ",
-            changes,
-            "",
-            true,
-            |sql, change| {
-                let row = change.after;
-                sql.push("(").bytes(&change.key).push(",").int(row.tenant.0);
-                sql.push(",").bytes(row.refund.bytes()).push(",");
-                sql.option(row.reported_by, |sql, id| { sql.bytes(id.bytes()); });
-                sql.push(",").time(row.at).push(")");
-            },
-        );
+        let head = "INSERT /* payments.insert_foreign_refunds */ INTO foreign_refunds";
+        out.insert(head, changes, |row, change| {
+            let foreign = change.after;
+            row.set("number_hash", change.key);
+            row.set("tenant_id", foreign.tenant);
+            row.set("refund_id", foreign.refund);
+            row.set("reported_by", foreign.reported_by);
+            row.set("created_at", foreign.at);
+        });
     }
 }
 

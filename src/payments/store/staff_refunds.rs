@@ -4,7 +4,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 use super::read_id;
 use crate::{
-    db::{Change, LoadRows, RecordRows, Recorder, RowSet, Sql},
+    db::{Change, Columns, LoadRows, RecordRows, Recorder, RowSet, Sql},
     primitives::{BusinessDay, Money, StaffId, TenantId},
 };
 
@@ -41,10 +41,7 @@ impl RowSet for StaffRefunds {
 impl LoadRows for StaffRefunds {
     fn load(keys: &[StaffId], sql: &mut Sql) {
         sql.push("SELECT /* payments.load_staff_refunds */ staff_id, tenant_id, day, alone_fen, CAST(version AS SIGNED) FROM staff_refunds WHERE staff_id IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(key.bytes());
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(StaffId, StaffRefundDay), sqlx::Error> {
@@ -62,33 +59,27 @@ impl LoadRows for StaffRefunds {
 
 impl RecordRows for StaffRefunds {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
-        for change in changes {
-            let after = change.after;
-            let mut sql = Sql::default();
-            match change.before {
-                None => {
-                    sql.push("INSERT /* payments.insert_staff_refunds */ INTO staff_refunds (staff_id, tenant_id, day, alone_fen, version) VALUES (")
-                        .bytes(change.key.bytes()).push(",").int(after.tenant.0).push(",").day(after.day);
-                    sql.push(",")
-                        .int(after.alone.get())
-                        .push(",")
-                        .int(after.version)
-                        .push(")");
-                }
-                Some(before) => {
-                    sql.push("UPDATE /* payments.update_staff_refunds */ staff_refunds SET day = ")
-                        .day(after.day)
-                        .push(", alone_fen = ")
-                        .int(after.alone.get())
-                        .push(", version = ")
-                        .int(after.version)
-                        .push(" WHERE staff_id = ")
-                        .bytes(change.key.bytes())
-                        .push(" AND version = ")
-                        .int(before.version);
-                }
-            }
+        let (new, known): (Vec<_>, Vec<_>) =
+            changes.iter().partition(|change| change.before.is_none());
+        let head = "INSERT /* payments.insert_staff_refunds */ INTO staff_refunds";
+        out.insert(head, new, |row, change| {
+            row.set("staff_id", change.key);
+            row.set("tenant_id", change.after.tenant);
+            mutable_columns(row, change.after);
+        });
+        for change in known {
+            let head = "UPDATE /* payments.update_staff_refunds */ staff_refunds SET ";
+            let mut sql = Sql::update(head, |row| mutable_columns(row, change.after));
+            sql.push(" WHERE staff_id = ").value(change.key);
+            sql.push(" AND version = ")
+                .value(change.before.map_or(0, |before| before.version));
             out.statement(&sql, Some(1));
         }
     }
+}
+
+fn mutable_columns(row: &mut Columns<'_>, day: &StaffRefundDay) {
+    row.set("day", day.day);
+    row.set("alone_fen", day.alone);
+    row.set("version", day.version);
 }

@@ -4,7 +4,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 use super::{Challenge, ChallengeState, state::ChallengeStateKind};
 use crate::{
-    db::{Change, Db, DbError, LoadRows, RecordRows, Recorder, RowSet, Sql, Tx},
+    db::{Change, Columns, Db, DbError, LoadRows, RecordRows, Recorder, RowSet, Sql, Tx},
     facts::Stage,
     primitives::{ChallengeId, CustomerId, TenantId, Timestamp},
 };
@@ -34,10 +34,8 @@ impl LoadRows for Challenges {
         sql.push("SELECT /* risk.load_challenges */ ")
             .push(COLUMNS)
             .push(" FROM risk_challenges WHERE open_for IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(&open_for(*key));
-        });
-        sql.push(")");
+        let open = keys.iter().map(|key| open_for(*key));
+        sql.values(open).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<((CustomerId, Stage), Challenge), sqlx::Error> {
@@ -50,45 +48,34 @@ impl RecordRows for Challenges {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         // An answer that came in the meantime has changed the row: then the batch begins again.
         for before in changes.iter().filter_map(|change| change.before) {
-            let mut sql = Sql::new(
-                "UPDATE /* risk.expire_challenge */ risk_challenges SET open_for = NULL, state = ",
-            );
-            sql.int(ChallengeStateKind::Expired.code())
-                .push(" WHERE id = ")
-                .bytes(before.id.bytes())
-                .push(" AND state = ")
-                .int(ChallengeStateKind::Open.code());
+            let head = "UPDATE /* risk.expire_challenge */ risk_challenges SET ";
+            let mut sql = Sql::update(head, |row| {
+                row.set("open_for", None::<&[u8]>);
+                row.set("state", ChallengeStateKind::Expired.code());
+            });
+            sql.push(" WHERE id = ").value(before.id);
+            sql.push(" AND state = ")
+                .value(ChallengeStateKind::Open.code());
             out.statement(&sql, Some(1));
         }
-        out.rows(INSERT, changes, "", true, |sql, change| {
-            values(sql, change.after);
-        });
+        out.insert(INSERT, changes, |row, change| columns(row, change.after));
     }
 }
 
-const INSERT: &str = "INSERT /* risk.insert_challenges */ INTO risk_challenges \
-    (id, tenant_id, customer_id, stage, decision_id, state, attempts, created_at, expires_at, open_for) VALUES ";
+const INSERT: &str = "INSERT /* risk.insert_challenges */ INTO risk_challenges";
 
-fn values(sql: &mut Sql, challenge: &Challenge) {
+fn columns(row: &mut Columns<'_>, challenge: &Challenge) {
     let key = (challenge.customer, challenge.stage);
-    sql.push("(")
-        .bytes(challenge.id.bytes())
-        .push(",")
-        .int(challenge.tenant.0);
-    sql.push(",")
-        .bytes(challenge.customer.bytes())
-        .push(",")
-        .int(challenge.stage.code());
-    sql.push(",")
-        .bytes(challenge.decision.bytes())
-        .push(",")
-        .int(challenge.state.kind().code());
-    sql.push(",").int(challenge.attempts);
-    sql.push(",")
-        .time(challenge.created_at)
-        .push(",")
-        .time(challenge.expires_at);
-    sql.push(",").bytes(&open_for(key)).push(")");
+    row.set("id", challenge.id);
+    row.set("tenant_id", challenge.tenant);
+    row.set("customer_id", challenge.customer);
+    row.set("stage", challenge.stage.code());
+    row.set("decision_id", challenge.decision);
+    row.set("state", challenge.state.kind().code());
+    row.set("attempts", challenge.attempts);
+    row.set("created_at", challenge.created_at);
+    row.set("expires_at", challenge.expires_at);
+    row.set("open_for", open_for(key));
 }
 
 fn read(row: &MySqlRow) -> Result<Challenge, sqlx::Error> {
@@ -187,8 +174,7 @@ pub(super) async fn find_answered(
 
 /// Two transactions at once: the key of open challenges lets one of them in.
 pub(super) async fn insert(tx: &mut Tx, challenge: &Challenge) -> Result<(), DbError> {
-    let mut sql = Sql::new(INSERT);
-    values(&mut sql, challenge);
+    let sql = Sql::insert(INSERT, [challenge], columns);
     sqlx::raw_sql(sql.into_statement())
         .execute(tx.conn())
         .await?;

@@ -6,7 +6,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 use super::{broken, money, short};
 use crate::{
-    db::{Change, LoadRows, RecordRows, Recorder, RowSet, Sql},
+    db::{Change, Columns, LoadRows, RecordRows, Recorder, RowSet, Sql},
     primitives::{Secret, SharingId, SharingPartId},
     sharing::{Part, PartState, ReceiverKind},
 };
@@ -52,10 +52,7 @@ impl LoadRows for PartsOf {
         sql.push("SELECT /* sharing.load_parts */ ")
             .push(PART_COLUMNS)
             .push(" FROM sharing_parts p JOIN sharing_receivers r ON r.id = p.receiver_id WHERE p.sharing_id IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(key.bytes());
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(SharingId, Self::Row), sqlx::Error> {
@@ -72,20 +69,16 @@ impl RecordRows for PartsOf {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         for change in changes {
             let known = |id| change.before.and_then(|before| before.get(id));
-            out.rows(
-                "INSERT /* sharing.insert_parts */ INTO sharing_parts (id, sharing_id, receiver_id, amount_fen, description, state, fail_reason, returned_fen, late) VALUES ",
-                change.after.values().filter(|part| known(&part.id).is_none()),
-                "",
-                true,
-                |sql, part| {
-                    sql.push("(").bytes(part.id.bytes()).push(",").bytes(change.key.bytes());
-                    sql.push(",").bytes(part.receiver.bytes()).push(",").int(part.amount.get());
-                    sql.push(",").text(&part.description).push(",").int(part.state.code()).push(",");
-                    sql.option(part.fail_reason.as_deref(), |sql, text| { sql.text(&short(text)); });
-                    sql.push(",").int(part.returned.get());
-                    sql.push(",").int(u8::from(part.late)).push(")");
-                },
-            );
+            let parts = change.after.values();
+            let new = parts.filter(|part| known(&part.id).is_none());
+            let head = "INSERT /* sharing.insert_parts */ INTO sharing_parts";
+            out.insert(head, new, |row, part| {
+                row.set("id", part.id).set("sharing_id", change.key);
+                row.set("receiver_id", part.receiver);
+                row.set("amount_fen", part.amount);
+                row.set("description", &part.description);
+                mutable_columns(row, part);
+            });
             for part in change.after.values() {
                 if known(&part.id).is_some_and(|before| before != part) {
                     out.statement(&update(part), Some(1));
@@ -96,17 +89,15 @@ impl RecordRows for PartsOf {
 }
 
 fn update(part: &Part) -> Sql {
-    let mut sql = Sql::new("UPDATE /* sharing.update_part */ sharing_parts SET state = ");
-    sql.int(part.state.code())
-        .push(", fail_reason = ")
-        .option(part.fail_reason.as_deref(), |sql, text| {
-            sql.text(&short(text));
-        })
-        .push(", returned_fen = ")
-        .int(part.returned.get())
-        .push(", late = ")
-        .int(u8::from(part.late))
-        .push(" WHERE id = ")
-        .bytes(part.id.bytes());
+    let head = "UPDATE /* sharing.update_part */ sharing_parts SET ";
+    let mut sql = Sql::update(head, |row| mutable_columns(row, part));
+    sql.push(" WHERE id = ").value(part.id);
     sql
+}
+
+fn mutable_columns(row: &mut Columns<'_>, part: &Part) {
+    row.set("state", part.state.code());
+    row.set("fail_reason", part.fail_reason.as_deref().map(short));
+    row.set("returned_fen", part.returned);
+    row.set("late", part.late);
 }

@@ -25,10 +25,7 @@ impl LoadRows for RefundsOf {
         sql.push(
             "SELECT /* sharing.load_refunds_of */ order_id, id FROM refunds WHERE order_id IN (",
         );
-        sql.list(keys, |sql, key| {
-            sql.bytes(key.bytes());
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(OrderId, Self::Row), sqlx::Error> {

@@ -6,7 +6,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 use super::{broken, money, short};
 use crate::{
-    db::{Change, LoadRows, RecordRows, Recorder, RowSet, Sql},
+    db::{Change, Columns, LoadRows, RecordRows, Recorder, RowSet, Sql},
     primitives::{SharingId, SharingReturnId},
     sharing::{Calls, PartReturn, ReturnState},
 };
@@ -53,10 +53,7 @@ impl LoadRows for ReturnsOf {
         sql.push("SELECT /* sharing.load_returns */ ")
             .push(RETURN_COLUMNS)
             .push(" FROM sharing_returns b WHERE b.sharing_id IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(key.bytes());
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(SharingId, Self::Row), sqlx::Error> {
@@ -73,23 +70,16 @@ impl RecordRows for ReturnsOf {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         for change in changes {
             let known = |id| change.before.and_then(|before| before.get(id));
-            out.rows(
-                "INSERT /* sharing.insert_returns */ INTO sharing_returns (id, sharing_id, part_id, refund_id, amount_fen, state, wechat_return_id, fail_reason, attempts, calls, may_arrive_until) VALUES ",
-                change.after.values().filter(|back| known(&back.id).is_none()),
-                "",
-                true,
-                |sql, back| {
-                    sql.push("(").bytes(back.id.bytes()).push(",").bytes(change.key.bytes());
-                    sql.push(",").bytes(back.part.bytes()).push(",").bytes(back.refund.bytes());
-                    sql.push(",").int(back.amount.get()).push(",").int(back.state.code()).push(",");
-                    sql.option(back.wechat_return_id.as_deref(), |sql, text| { sql.text(text); });
-                    sql.push(",");
-                    sql.option(back.fail_reason.as_deref(), |sql, text| { sql.text(&short(text)); });
-                    sql.push(",").int(back.attempts).push(",").int(back.calls.begun).push(",");
-                    sql.option(back.calls.may_arrive_until, |sql, at| { sql.time(at); });
-                    sql.push(")");
-                },
-            );
+            let returns = change.after.values();
+            let new = returns.filter(|back| known(&back.id).is_none());
+            let head = "INSERT /* sharing.insert_returns */ INTO sharing_returns";
+            out.insert(head, new, |row, back| {
+                row.set("id", back.id).set("sharing_id", change.key);
+                row.set("part_id", back.part);
+                row.set("refund_id", back.refund);
+                row.set("amount_fen", back.amount);
+                mutable_columns(row, back);
+            });
             for back in change.after.values() {
                 if known(&back.id).is_some_and(|before| before != back) {
                     out.statement(&update(back), Some(1));
@@ -100,25 +90,17 @@ impl RecordRows for ReturnsOf {
 }
 
 fn update(back: &PartReturn) -> Sql {
-    let mut sql = Sql::new("UPDATE /* sharing.update_return */ sharing_returns SET state = ");
-    sql.int(back.state.code())
-        .push(", wechat_return_id = ")
-        .option(back.wechat_return_id.as_deref(), |sql, text| {
-            sql.text(text);
-        })
-        .push(", fail_reason = ")
-        .option(back.fail_reason.as_deref(), |sql, text| {
-            sql.text(&short(text));
-        })
-        .push(", attempts = ")
-        .int(back.attempts)
-        .push(", calls = ")
-        .int(back.calls.begun)
-        .push(", may_arrive_until = ")
-        .option(back.calls.may_arrive_until, |sql, at| {
-            sql.time(at);
-        })
-        .push(" WHERE id = ")
-        .bytes(back.id.bytes());
+    let head = "UPDATE /* sharing.update_return */ sharing_returns SET ";
+    let mut sql = Sql::update(head, |row| mutable_columns(row, back));
+    sql.push(" WHERE id = ").value(back.id);
     sql
+}
+
+fn mutable_columns(row: &mut Columns<'_>, back: &PartReturn) {
+    row.set("state", back.state.code());
+    row.set("wechat_return_id", &back.wechat_return_id);
+    row.set("fail_reason", back.fail_reason.as_deref().map(short));
+    row.set("attempts", back.attempts);
+    row.set("calls", back.calls.begun);
+    row.set("may_arrive_until", back.calls.may_arrive_until);
 }

@@ -4,7 +4,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 
 use super::{broken, money, short};
 use crate::{
-    db::{Change, LoadRows, RecordRows, Recorder, RowSet, Sql},
+    db::{Change, Columns, LoadRows, RecordRows, Recorder, RowSet, Sql},
     payments::Attempts,
     primitives::OrderId,
     sharing::{Calls, PaymentShare, ShareState, ShareStateKind},
@@ -71,10 +71,7 @@ impl LoadRows for Shares {
         sql.push("SELECT /* sharing.load_shares */ ")
             .push(SHARE_COLUMNS)
             .push(" FROM sharings s WHERE s.order_id IN (");
-        sql.list(keys, |sql, key| {
-            sql.bytes(key.bytes());
-        });
-        sql.push(")");
+        sql.values(keys).push(")");
     }
 
     fn read(row: &MySqlRow) -> Result<(OrderId, PaymentShare), sqlx::Error> {
@@ -86,105 +83,46 @@ impl LoadRows for Shares {
 impl RecordRows for Shares {
     fn record(changes: &[Change<'_, Self>], out: &mut Recorder) {
         for change in changes {
-            let sql = match change.before {
-                None => insert(change.after),
-                Some(before) => update(change.after, before.version),
+            let share = change.after;
+            let Some(before) = change.before else {
+                let head = "INSERT /* sharing.insert_share */ INTO sharings";
+                out.insert(head, [share], |row, share| {
+                    row.set("id", share.id).set("tenant_id", share.tenant);
+                    row.set("order_id", share.order);
+                    row.set("merchant_id", share.merchant);
+                    row.set("rule_version", share.rule_version);
+                    row.set("base_fen", share.base);
+                    row.set("asked_before_fen", share.asked_before);
+                    mutable_columns(row, share);
+                });
+                continue;
             };
+            let head = "UPDATE /* sharing.update_share */ sharings SET ";
+            let mut sql = Sql::update(head, |row| mutable_columns(row, share));
+            sql.push(" WHERE id = ").value(share.id);
+            sql.push(" AND version = ").value(before.version);
             out.statement(&sql, Some(1));
         }
     }
 }
 
-fn insert(share: &PaymentShare) -> Sql {
-    let mut sql = Sql::new(
-        "INSERT /* sharing.insert_share */ INTO sharings (id, tenant_id, order_id, merchant_id, rule_version, base_fen, asked_before_fen, state, version, \
-         release_id, wechat_order_id, refund_id, attempts, unsure, problem, next_attempt_at, calls, may_arrive_until, stopped) VALUES (",
-    );
-    sql.bytes(share.id.bytes())
-        .push(",")
-        .int(share.tenant.0)
-        .push(",")
-        .bytes(share.order.bytes())
-        .push(",")
-        .bytes(share.merchant.bytes())
-        .push(",")
-        .option(share.rule_version, |sql, version| {
-            sql.int(version);
-        })
-        .push(",")
-        .int(share.base.get())
-        .push(",")
-        .int(share.asked_before.get())
-        .push(",")
-        .int(share.state.kind().code())
-        .push(",")
-        .int(share.version)
-        .push(",");
-    may_change(&mut sql, share, |sql, _| {
-        sql.push(",");
-    });
-    sql.push(")");
-    sql
-}
-
-fn update(share: &PaymentShare, expected: u32) -> Sql {
-    const NAMES: [&str; 9] = [
-        ", wechat_order_id = ",
-        ", refund_id = ",
-        ", attempts = ",
-        ", unsure = ",
-        ", problem = ",
-        ", next_attempt_at = ",
-        ", calls = ",
-        ", may_arrive_until = ",
-        ", stopped = ",
-    ];
-    let mut sql = Sql::new("UPDATE /* sharing.update_share */ sharings SET state = ");
-    sql.int(share.state.kind().code())
-        .push(", version = ")
-        .int(share.version)
-        .push(", release_id = ");
-    may_change(&mut sql, share, |sql, index| {
-        sql.push(NAMES[index]);
-    });
-    sql.push(" WHERE id = ")
-        .bytes(share.id.bytes())
-        .push(" AND version = ")
-        .int(expected);
-    sql
-}
-
-/// Writes the last ten columns; `between` writes what stands before each but the first.
-fn may_change(sql: &mut Sql, share: &PaymentShare, between: impl Fn(&mut Sql, usize)) {
-    sql.option(share.state.release(), |sql, id| {
-        sql.bytes(id.bytes());
-    });
-    between(sql, 0);
-    sql.option(share.wechat_order_id.as_deref(), |sql, text| {
-        sql.text(text);
-    });
-    between(sql, 1);
-    sql.option(share.returning, |sql, id| {
-        sql.bytes(id.bytes());
-    });
-    between(sql, 2);
-    sql.int(share.attempts.count);
-    between(sql, 3);
-    sql.int(u8::from(share.attempts.unsure));
-    between(sql, 4);
-    sql.option(share.attempts.problem.as_deref(), |sql, text| {
-        sql.text(&short(text));
-    });
-    between(sql, 5);
-    sql.option(share.attempts.next_at, |sql, at| {
-        sql.time(at);
-    });
-    between(sql, 6);
-    sql.int(share.calls.begun);
-    between(sql, 7);
-    sql.option(share.calls.may_arrive_until, |sql, at| {
-        sql.time(at);
-    });
-    between(sql, 8);
-    sql.int(u8::from(share.stopped));
+fn mutable_columns(row: &mut Columns<'_>, share: &PaymentShare) {
+    let Attempts {
+        count,
+        unsure,
+        problem,
+        detail: _,
+        next_at,
+    } = &share.attempts;
+    row.set("state", share.state.kind().code());
+    row.set("version", share.version);
+    row.set("release_id", share.state.release());
+    row.set("wechat_order_id", &share.wechat_order_id);
+    row.set("refund_id", share.returning);
+    row.set("attempts", count).set("unsure", unsure);
+    row.set("problem", problem.as_deref().map(short));
+    row.set("next_attempt_at", next_at);
+    row.set("calls", share.calls.begun);
+    row.set("may_arrive_until", share.calls.may_arrive_until);
+    row.set("stopped", share.stopped);
 }

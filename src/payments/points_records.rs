@@ -9,8 +9,10 @@ use sqlx::FromRow;
 use crate::{
     db::{Db, DbError},
     ledger::{ConstrainedSide, Phase},
-    points::change_types::{Cause, KIND, caused_by, change_type, source_of},
-    primitives::{AccountId, CustomerId, OrderId, OrderNo, PageLimit, TenantId, Timestamp},
+    points::change_types::{KIND, caused_by, change_type, source_of},
+    primitives::{
+        AccountId, CustomerId, EntryCause, OrderId, OrderNo, PageLimit, TenantId, Timestamp,
+    },
 };
 
 /// One change of a customer's points.
@@ -55,9 +57,12 @@ pub async fn list_points_records(
         Phase::Pending.code(),
         Phase::Void.code(),
     );
-    let of_refunds = caused_by(&[Cause::Refund]);
-    let of_transactions = caused_by(&[Cause::Transaction, Cause::OrderOrTransaction]);
-    let of_orders = caused_by(&[Cause::Order, Cause::OrderOrTransaction]);
+    let of_refunds = caused_by(&[EntryCause::Refund]);
+    let of_transactions = caused_by(&[
+        EntryCause::PointsTransaction,
+        EntryCause::OrderOrPointsTransaction,
+    ]);
+    let of_orders = caused_by(&[EntryCause::Order, EntryCause::OrderOrPointsTransaction]);
     let statement = format!(
         "SELECT /* payments.list_points_records */ t.account_version AS version, \
          CASE t.constrained_side WHEN {credit} THEN t.amount ELSE -t.amount END AS points_change, \

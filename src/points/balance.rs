@@ -2,11 +2,11 @@
 
 use sqlx::FromRow;
 
-use super::change_types::{Cause, KIND, caused_by, counted_as, is_no_debt, source_of};
+use super::change_types::{KIND, caused_by, counted_as, is_no_debt, source_of};
 use crate::{
     db::{Db, DbError},
     ledger::{self, Account, ConstrainedSide, Phase},
-    primitives::{AccountId, BusinessDay, CustomerId, Points, TenantId},
+    primitives::{AccountId, BusinessDay, CustomerId, EntryCause, Points, TenantId},
 };
 
 /// What a customer earned and spent. A clawback shortfall and its later repayment are neither: they
@@ -104,7 +104,10 @@ pub async fn statistics(
         .fetch_all(db.pool())
         .await?;
     let (kind, source) = (KIND, source_of());
-    let of_transactions = caused_by(&[Cause::Transaction, Cause::OrderOrTransaction]);
+    let of_transactions = caused_by(&[
+        EntryCause::PointsTransaction,
+        EntryCause::OrderOrPointsTransaction,
+    ]);
     let sources = format!(
         "SELECT /* points.source_statistics */ {source} AS source, {earned_and_spent} \
          FROM transfers t \

@@ -6,131 +6,72 @@
 
 use std::fmt::Write as _;
 
-use crate::{ledger::AccountKind, primitives::EntryKind};
+use crate::{
+    ledger::AccountKind,
+    primitives::{EntryCause, EntryKind},
+};
 
 /// The SQL for the kind of a transfer's entry, a generated column.
 pub(crate) const KIND: &str = "t.entry_kind";
 
-/// The cause of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
-    Order,
-    Refund,
-    Transaction,
-    OrderOrTransaction,
-    /// No cause that is shown to the customer: the expiry of an account, an adjustment, or an entry
-    /// that moves no points.
-    Other,
+/// What the entries of a kind are called.
+struct Names {
+    /// The change types of a transfer that is posted at once, pending, posted after having been
+    /// pending, and voided. Transfers between points and debt have types of their own, whatever
+    /// the kind.
+    records: [&'static str; 4],
+    /// The source or destination of points where no back end is named.
+    source: &'static str,
+    /// The event as which statistics count a posted transfer that is not between points and debt.
+    event: &'static str,
 }
 
-pub(crate) const fn cause(kind: EntryKind) -> Cause {
-    match kind {
-        EntryKind::Settlement | EntryKind::PointsHeld | EntryKind::HeldPartCredited => Cause::Order,
+const fn names(kind: EntryKind) -> Names {
+    let (records, source, event) = match kind {
+        EntryKind::Settlement => (["earn"; 4], "payment", "earned"),
+        EntryKind::PointsHeld => {
+            let records = ["credited", "held", "credited", "voided"];
+            (records, "payment", "earned")
+        }
+        EntryKind::HeldPartCredited | EntryKind::WithheldCredited => {
+            (["credited"; 4], "payment", "earned")
+        }
+        EntryKind::DebtRepaid => (["repay"; 4], "payment", "adjusted"),
         EntryKind::RefundAccepted
         | EntryKind::RefundClawback
         | EntryKind::RefundOutcome
-        | EntryKind::WithheldCredited
-        | EntryKind::RefundedElsewhere => Cause::Refund,
-        EntryKind::PointsAwarded
-        | EntryKind::PointsDeducted
-        | EntryKind::PointsReserved
-        | EntryKind::PointsCaptured
-        | EntryKind::PointsReturned => Cause::Transaction,
-        EntryKind::DebtRepaid => Cause::OrderOrTransaction,
-        EntryKind::Adjustment
-        | EntryKind::PointsExpired
-        | EntryKind::SharingSent
-        | EntryKind::SharingOutcome
-        | EntryKind::SharingReturned
-        | EntryKind::SharingLanded => Cause::Other,
-    }
-}
-
-/// Returns the change types of a transfer that is posted at once, pending, posted after having been
-/// pending, and voided. Transfers between points and debt have types of their own, whatever the
-/// kind.
-const fn records(kind: EntryKind) -> [&'static str; 4] {
-    match kind {
-        EntryKind::Settlement => ["earn"; 4],
-        EntryKind::Adjustment => ["adjust"; 4],
-        EntryKind::RefundAccepted
-        | EntryKind::RefundClawback
-        | EntryKind::RefundOutcome
-        | EntryKind::RefundedElsewhere => ["refund"; 4],
-        EntryKind::PointsHeld => ["credited", "held", "credited", "voided"],
-        EntryKind::PointsAwarded => ["award", "held", "credited", "voided"],
-        EntryKind::PointsDeducted => ["deduct"; 4],
-        EntryKind::PointsReserved => ["redeem", "hold", "redeem", "release"],
-        EntryKind::PointsCaptured => ["redeem"; 4],
-        EntryKind::PointsExpired => ["expire"; 4],
-        EntryKind::DebtRepaid => ["repay"; 4],
-        EntryKind::HeldPartCredited | EntryKind::WithheldCredited => ["credited"; 4],
-        EntryKind::PointsReturned => ["return"; 4],
+        | EntryKind::RefundedElsewhere => (["refund"; 4], "refund", "taken_back"),
+        EntryKind::PointsAwarded => {
+            let records = ["award", "held", "credited", "voided"];
+            (records, "adjustment", "awarded")
+        }
+        EntryKind::PointsDeducted => (["deduct"; 4], "adjustment", "deducted"),
+        EntryKind::PointsReserved => {
+            let records = ["redeem", "hold", "redeem", "release"];
+            (records, "adjustment", "redeemed")
+        }
+        EntryKind::PointsCaptured => (["redeem"; 4], "adjustment", "redeemed"),
+        EntryKind::PointsReturned => (["return"; 4], "adjustment", "returned"),
+        EntryKind::PointsExpired => (["expire"; 4], "expiry", "expired"),
+        EntryKind::Adjustment => (["adjust"; 4], "adjustment", "adjusted"),
         // These move no points.
         EntryKind::SharingSent
         | EntryKind::SharingOutcome
         | EntryKind::SharingReturned
-        | EntryKind::SharingLanded => ["other"; 4],
-    }
-}
-
-/// Returns the source or destination of points where no back end is named.
-const fn source(kind: EntryKind) -> &'static str {
-    match kind {
-        EntryKind::Settlement
-        | EntryKind::PointsHeld
-        | EntryKind::DebtRepaid
-        | EntryKind::HeldPartCredited
-        | EntryKind::WithheldCredited => "payment",
-        EntryKind::RefundAccepted
-        | EntryKind::RefundClawback
-        | EntryKind::RefundOutcome
-        | EntryKind::RefundedElsewhere => "refund",
-        EntryKind::PointsExpired => "expiry",
-        EntryKind::Adjustment
-        | EntryKind::PointsAwarded
-        | EntryKind::PointsDeducted
-        | EntryKind::PointsReserved
-        | EntryKind::PointsCaptured
-        | EntryKind::PointsReturned
-        | EntryKind::SharingSent
-        | EntryKind::SharingOutcome
-        | EntryKind::SharingReturned
-        | EntryKind::SharingLanded => "adjustment",
-    }
-}
-
-/// Returns the event as which statistics count a posted transfer that is not between points and
-/// debt.
-const fn event(kind: EntryKind) -> &'static str {
-    match kind {
-        EntryKind::Settlement
-        | EntryKind::PointsHeld
-        | EntryKind::HeldPartCredited
-        | EntryKind::WithheldCredited => "earned",
-        EntryKind::RefundAccepted
-        | EntryKind::RefundClawback
-        | EntryKind::RefundOutcome
-        | EntryKind::RefundedElsewhere => "taken_back",
-        EntryKind::PointsAwarded => "awarded",
-        EntryKind::PointsDeducted => "deducted",
-        EntryKind::PointsReserved | EntryKind::PointsCaptured => "redeemed",
-        EntryKind::PointsExpired => "expired",
-        EntryKind::PointsReturned => "returned",
-        EntryKind::Adjustment
-        | EntryKind::DebtRepaid
-        | EntryKind::SharingSent
-        | EntryKind::SharingOutcome
-        | EntryKind::SharingReturned
-        | EntryKind::SharingLanded => "adjusted",
+        | EntryKind::SharingLanded => (["other"; 4], "adjustment", "adjusted"),
+    };
+    Names {
+        records,
+        source,
+        event,
     }
 }
 
 /// Returns the codes of the kinds with one of the wanted causes, as an SQL list.
-pub(crate) fn caused_by(wanted: &[Cause]) -> String {
+pub(crate) fn caused_by(wanted: &[EntryCause]) -> String {
     let kinds = EntryKind::ALL.into_iter();
     let codes = kinds
-        .filter(|kind| wanted.contains(&cause(*kind)))
+        .filter(|kind| wanted.contains(&kind.cause()))
         .map(|kind| kind.code().to_string());
     format!("({})", codes.collect::<Vec<_>>().join(", "))
 }
@@ -150,7 +91,7 @@ fn by_kind(value: impl Fn(EntryKind) -> String, otherwise: &str) -> String {
 pub(crate) fn change_type() -> String {
     let of_kind = by_kind(
         |kind| {
-            let [at_once, pending, posted, voided] = records(kind);
+            let [at_once, pending, posted, voided] = names(kind).records;
             if [pending, posted, voided] == [at_once; 3] {
                 format!("'{at_once}'")
             } else {
@@ -180,13 +121,13 @@ pub(crate) fn is_no_debt() -> String {
 
 /// Returns SQL for the source or destination of a transfer; `p` is its points transaction, if any.
 pub(crate) fn source_of() -> String {
-    let of_kind = by_kind(|kind| format!("'{}'", source(kind)), "adjustment");
+    let of_kind = by_kind(|kind| format!("'{}'", names(kind).source), "adjustment");
     format!("COALESCE(p.source, {of_kind})")
 }
 
 /// Returns SQL for the event as which statistics count a transfer.
 pub(crate) fn counted_as() -> String {
-    by_kind(|kind| format!("'{}'", event(kind)), "adjusted")
+    by_kind(|kind| format!("'{}'", names(kind).event), "adjusted")
 }
 
 #[cfg(test)]
@@ -213,7 +154,10 @@ mod tests {
         let view = made("points_records");
         let change_type = format!("{} AS change_type", change_type());
         assert!(view.contains(&change_type), "{change_type}");
-        let of_orders = format!("CASE WHEN {KIND} IN {} THEN", caused_by(&[Cause::Order]));
+        let of_orders = format!(
+            "CASE WHEN {KIND} IN {} THEN",
+            caused_by(&[EntryCause::Order])
+        );
         assert!(view.contains(&of_orders), "{of_orders}");
     }
 
@@ -233,13 +177,17 @@ mod tests {
     fn only_what_moves_no_points_is_something_other() {
         for kind in EntryKind::ALL {
             let moves_none = kind.name().starts_with("sharing");
-            assert_eq!(records(kind).contains(&"other"), moves_none, "{kind:?}");
+            assert_eq!(
+                names(kind).records.contains(&"other"),
+                moves_none,
+                "{kind:?}"
+            );
         }
     }
 
     #[test]
     fn kinds_with_a_cause_are_listed() {
-        assert_eq!(caused_by(&[Cause::Order]), "(1, 9, 16)");
-        assert_eq!(caused_by(&[Cause::Refund]), "(3, 4, 5, 17, 20)");
+        assert_eq!(caused_by(&[EntryCause::Order]), "(1, 9, 16)");
+        assert_eq!(caused_by(&[EntryCause::Refund]), "(3, 4, 5, 17, 20)");
     }
 }

@@ -378,6 +378,43 @@ coded! {
     }
 }
 
+/// What an entry exists for: whose id its own is derived from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EntryCause {
+    Order,
+    Refund,
+    PointsTransaction,
+    OrderOrPointsTransaction,
+    Sharing,
+    SharingPart,
+    SharingReturn,
+    /// An adjustment, or the expiry of one account: neither has a row.
+    Itself,
+}
+
+impl EntryKind {
+    pub const fn cause(self) -> EntryCause {
+        match self {
+            Self::Settlement | Self::PointsHeld | Self::HeldPartCredited => EntryCause::Order,
+            Self::RefundAccepted
+            | Self::RefundClawback
+            | Self::RefundOutcome
+            | Self::WithheldCredited
+            | Self::RefundedElsewhere => EntryCause::Refund,
+            Self::PointsAwarded
+            | Self::PointsDeducted
+            | Self::PointsReserved
+            | Self::PointsCaptured
+            | Self::PointsReturned => EntryCause::PointsTransaction,
+            Self::DebtRepaid => EntryCause::OrderOrPointsTransaction,
+            Self::SharingSent => EntryCause::Sharing,
+            Self::SharingOutcome | Self::SharingLanded => EntryCause::SharingPart,
+            Self::SharingReturned => EntryCause::SharingReturn,
+            Self::Adjustment | Self::PointsExpired => EntryCause::Itself,
+        }
+    }
+}
+
 /// The bit that turns a pending entry's id into the id of its resolution, whichever way it goes: it
 /// can be resolved once.
 const RESOLUTION: u8 = 0x80;

@@ -19,10 +19,10 @@ pub use bill_text::is_safe_in_bill;
 pub use clock::{BusinessDay, Clock, MockClock, NotADay, SystemClock, Timestamp};
 pub(crate) use coded::coded;
 pub use id::{
-    AccountId, ChallengeId, CommitterId, CustomerId, DecisionId, EntryId, EntryKind, ExceptionId,
-    ExpiryRunId, Id, Lane, MerchantId, OrderId, OrderNo, ParseIdError, PointsTransactionId,
-    ReceiverId, RefundId, RefundNo, ReviewId, SharingId, SharingNo, SharingPartId, SharingReturnId,
-    SharingReturnNo, StaffId, TenantId, TransferId,
+    AccountId, ChallengeId, CommitterId, CustomerId, DecisionId, EntryCause, EntryId, EntryKind,
+    ExceptionId, ExpiryRunId, Id, Lane, MerchantId, OrderId, OrderNo, ParseIdError,
+    PointsTransactionId, ReceiverId, RefundId, RefundNo, ReviewId, SharingId, SharingNo,
+    SharingPartId, SharingReturnId, SharingReturnNo, StaffId, TenantId, TransferId,
 };
 pub use money::{AmountError, Money, Points};
 pub use page::{Cursor, Page, PageLimit};

@@ -38,7 +38,7 @@ use crate::{
     db::DbError,
     ledger::{AccountKind, ConstrainedSide, Phase, Transfer},
     points::{PointsMove, PointsTransaction, PointsTransactionKind, PointsTransactionState},
-    primitives::{AccountId, EntryId, EntryKind, Id, Points, PointsTransactionId},
+    primitives::{AccountId, EntryCause, EntryId, EntryKind, Id, Points, PointsTransactionId},
 };
 
 /// Points transactions, read beside the entries.
@@ -191,33 +191,10 @@ fn freed(transaction: &PointsTransaction) -> i64 {
 }
 
 fn may_be_of_points_transaction(entry: EntryId) -> bool {
-    match entry.kind() {
-        Some(
-            EntryKind::PointsAwarded
-            | EntryKind::PointsDeducted
-            | EntryKind::PointsReserved
-            | EntryKind::PointsCaptured
-            | EntryKind::PointsReturned
-            | EntryKind::DebtRepaid,
-        ) => true,
-        Some(
-            EntryKind::Settlement
-            | EntryKind::Adjustment
-            | EntryKind::RefundAccepted
-            | EntryKind::RefundClawback
-            | EntryKind::RefundOutcome
-            | EntryKind::RefundedElsewhere
-            | EntryKind::SharingSent
-            | EntryKind::SharingOutcome
-            | EntryKind::SharingReturned
-            | EntryKind::SharingLanded
-            | EntryKind::PointsHeld
-            | EntryKind::HeldPartCredited
-            | EntryKind::WithheldCredited
-            | EntryKind::PointsExpired,
-        )
-        | None => false,
-    }
+    matches!(
+        entry.kind().map(EntryKind::cause),
+        Some(EntryCause::PointsTransaction | EntryCause::OrderOrPointsTransaction)
+    )
 }
 
 /// The legs that a points transaction calls for, in the order of the entries' ids; none where the

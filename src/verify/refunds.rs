@@ -38,38 +38,14 @@ use crate::{
     db::DbError,
     ledger::{AccountKind, Phase, Transfer},
     payments::{PointsReview, Refund, RefundStateKind},
-    primitives::{AccountId, EntryId, EntryKind, Id, TenantId},
+    primitives::{AccountId, EntryCause, EntryId, EntryKind, Id, TenantId},
 };
 
 /// Whether an entry belongs to a refund.
 pub(super) fn is_of_refund(entry: EntryId) -> bool {
-    match entry.kind() {
-        Some(
-            EntryKind::RefundAccepted
-            | EntryKind::RefundClawback
-            | EntryKind::RefundOutcome
-            | EntryKind::WithheldCredited
-            | EntryKind::RefundedElsewhere,
-        ) => true,
-        Some(
-            EntryKind::Settlement
-            | EntryKind::Adjustment
-            | EntryKind::SharingSent
-            | EntryKind::SharingOutcome
-            | EntryKind::SharingReturned
-            | EntryKind::SharingLanded
-            | EntryKind::PointsHeld
-            | EntryKind::PointsAwarded
-            | EntryKind::PointsDeducted
-            | EntryKind::PointsReserved
-            | EntryKind::PointsCaptured
-            | EntryKind::PointsExpired
-            | EntryKind::DebtRepaid
-            | EntryKind::HeldPartCredited
-            | EntryKind::PointsReturned,
-        )
-        | None => false,
-    }
+    entry
+        .kind()
+        .is_some_and(|kind| kind.cause() == EntryCause::Refund)
 }
 
 /// Refunds and their histories, read beside the entries.

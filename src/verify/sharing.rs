@@ -48,7 +48,7 @@ use super::{
 use crate::{
     db::DbError,
     ledger::{AccountKind, Phase, Transfer},
-    primitives::{AccountId, EntryKind, Id, TenantId},
+    primitives::{AccountId, EntryCause, EntryKind, Id, TenantId},
     sharing::{PartState, ReceiverKind, ReturnState, ShareStateKind},
 };
 
@@ -75,8 +75,11 @@ impl SharingPass {
     ) -> Result<(), DbError> {
         let id = entry[0].id.entry;
         let cause = id.cause();
-        let known = match id.kind() {
-            Some(EntryKind::SharingSent) => {
+        let Some(kind) = id.kind() else {
+            return Ok(());
+        };
+        let known = match kind.cause() {
+            EntryCause::Sharing => {
                 while let Some(share) = self.shares.peek(conn, report).await?
                     && share.id.id() < cause
                 {
@@ -89,37 +92,23 @@ impl SharingPass {
                 }
                 known
             }
-            Some(EntryKind::SharingOutcome) => {
+            EntryCause::SharingPart if kind != EntryKind::SharingLanded => {
                 let met = merge(conn, &mut self.parts, Some(entry), report).await?;
                 self.count_pending(met)
             }
-            Some(EntryKind::SharingLanded) => {
+            EntryCause::SharingPart => {
                 let (known, _) = merge(conn, &mut self.late_parts, Some(entry), report).await?;
                 known
             }
-            Some(EntryKind::SharingReturned) => {
+            EntryCause::SharingReturn => {
                 let (known, _) = merge(conn, &mut self.returns, Some(entry), report).await?;
                 known
             }
-            Some(
-                EntryKind::Settlement
-                | EntryKind::Adjustment
-                | EntryKind::RefundAccepted
-                | EntryKind::RefundClawback
-                | EntryKind::RefundOutcome
-                | EntryKind::RefundedElsewhere
-                | EntryKind::PointsHeld
-                | EntryKind::PointsAwarded
-                | EntryKind::PointsDeducted
-                | EntryKind::PointsReserved
-                | EntryKind::PointsCaptured
-                | EntryKind::PointsExpired
-                | EntryKind::DebtRepaid
-                | EntryKind::HeldPartCredited
-                | EntryKind::WithheldCredited
-                | EntryKind::PointsReturned,
-            )
-            | None => return Ok(()),
+            EntryCause::Order
+            | EntryCause::Refund
+            | EntryCause::PointsTransaction
+            | EntryCause::OrderOrPointsTransaction
+            | EntryCause::Itself => return Ok(()),
         };
         if !known {
             report.violated(

@@ -41,7 +41,7 @@ use super::{
     refund_rows::{want_budget_of, want_order_and_points, want_outcome},
     refund_update::{ApplyRefund, RefundUpdate, RefundUpdateOutcome},
     reviews::{refund_arrived, refund_failed},
-    store::{AlarmRow, Alarms, CallbackRow, Callbacks, ForeignRefunds, Orders, Refunds},
+    store::{AlarmRow, CallbackRow, ForeignRefunds, Orders, Refunds},
     stuck::raise_if_stuck,
     time_scale::ARRIVAL_WINDOW_SECONDS,
 };
@@ -99,17 +99,13 @@ impl ApplyRefund {
         reason: &'static str,
         (order, refund): (Option<&Order>, Option<&Refund>),
     ) {
-        let Some((id, _, notice)) = &self.callback else {
+        let Some((callback, notice)) = &self.callback else {
             self.reject_answer(set, cx, reason, (order, refund));
             return;
         };
-        let kept = set.get::<Callbacks>(*id);
-        if kept.is_some_and(|kept| kept.was_rejected_for(reason)) {
+        let alarm = || AlarmRow::of_refund(self.tenant, reason, notice, cx.now());
+        if !callback.reject(set, cx, reason, alarm) {
             return;
-        }
-        let alarm = AlarmRow::of_refund(self.tenant, reason, notice, cx.now());
-        if alarm.says_more_than(set.get::<Alarms>(*id)) {
-            set.put::<Alarms>(*id, alarm);
         }
         let kind = match refund {
             // Money may have gone, and it is in no books.
@@ -124,7 +120,6 @@ impl ApplyRefund {
             let detail = format!("{reason}: refund {refund_no}");
             put_exception(set, cx, self.tenant, kind, (order, refund), detail, None);
         }
-        self.store_callback(set, cx, CallbackOutcome::Rejected, Some(reason));
     }
 
     /// An answer that is wrong is noted on the refund, which is asked about again ever more rarely;
@@ -159,34 +154,20 @@ impl ApplyRefund {
         }
     }
 
-    pub(super) fn store_callback(
-        &self,
-        set: &mut WorkingSet,
-        cx: &Cx<'_>,
-        outcome: CallbackOutcome,
-        reason: Option<&'static str>,
-    ) {
-        if let Some((id, body, _)) = &self.callback {
-            let row = CallbackRow {
-                tenant: self.tenant,
-                outcome,
-                received_at: cx.now(),
-                body: body.clone(),
-                reason: reason.map(Into::into),
-                headers: None,
-            };
-            set.put::<Callbacks>(*id, row);
+    fn keep_callback(&self, set: &mut WorkingSet, cx: &Cx<'_>, outcome: CallbackOutcome) {
+        if let Some((callback, _)) = &self.callback {
+            callback.keep(set, cx, outcome, None);
         }
     }
 
     /// The alarm of a callback that could not be read when it came does not say what about. It is
     /// read now.
     fn name_alarm(&self, set: &mut WorkingSet, cx: &Cx<'_>) {
-        if let Some((id, _, notice)) = &self.callback
-            && let Some(reason) = set.get::<Alarms>(*id).and_then(AlarmRow::unread_reason)
+        if let Some((callback, notice)) = &self.callback
+            && let Some(reason) = callback.alarm(set).and_then(AlarmRow::unread_reason)
         {
             let alarm = AlarmRow::of_refund(self.tenant, reason, notice, cx.now());
-            set.put::<Alarms>(*id, alarm);
+            callback.raise(set, || alarm);
         }
     }
 
@@ -320,7 +301,7 @@ impl ApplyRefund {
             return Ok(RefundUpdateOutcome::Before);
         }
         if same && (kind.is_final() || self.callback.is_some()) {
-            self.store_callback(set, cx, CallbackOutcome::Duplicate, None);
+            self.keep_callback(set, cx, CallbackOutcome::Duplicate);
             return Ok(RefundUpdateOutcome::Before);
         }
         if kind.is_final() || kind == RefundStateKind::Returning {
@@ -343,7 +324,7 @@ impl ApplyRefund {
         told.attempts.problem = None;
         told.attempts.detail = None;
         told.attempts.unsure = false;
-        self.store_callback(set, cx, CallbackOutcome::Refund, None);
+        self.keep_callback(set, cx, CallbackOutcome::Refund);
         match said.status {
             RefundStatus::Success => self.arrive(set, cx, order, &told, said),
             RefundStatus::Closed => self.undone(set, cx, order, &told, RefundState::Closed),
@@ -398,14 +379,10 @@ impl ApplyRefund {
         refund: &Refund,
         said: &ChannelRefund,
     ) {
-        if let Some((id, _, notice)) = &self.callback {
-            let kept = set.get::<Callbacks>(*id);
-            if kept.is_some_and(|kept| kept.was_rejected_for(CONTRADICTION)) {
+        if let Some((callback, notice)) = &self.callback {
+            let alarm = || AlarmRow::of_refund(self.tenant, CONTRADICTION, notice, cx.now());
+            if !callback.reject(set, cx, CONTRADICTION, alarm) {
                 return;
-            }
-            let alarm = AlarmRow::of_refund(self.tenant, CONTRADICTION, notice, cx.now());
-            if alarm.says_more_than(set.get::<Alarms>(*id)) {
-                set.put::<Alarms>(*id, alarm);
             }
         }
         let state = refund.state.kind().name();
@@ -415,7 +392,6 @@ impl ApplyRefund {
             (Some(order), Some(refund)),
         );
         put_exception(set, cx, self.tenant, kind, about, detail, None);
-        self.store_callback(set, cx, CallbackOutcome::Rejected, Some(CONTRADICTION));
     }
 
     fn arrive(
@@ -545,9 +521,8 @@ impl Operation for ApplyRefund {
     }
 
     fn rows(&self, want: &mut Wanted, set: &WorkingSet) {
-        if let Some((id, _, _)) = &self.callback {
-            want.row::<Alarms>(*id);
-            want.row::<Callbacks>(*id);
+        if let Some((callback, _)) = &self.callback {
+            callback.want(want);
         }
         if let Some(id) = self.refund {
             want_outcome(want, set, id);
@@ -581,10 +556,8 @@ impl Operation for ApplyRefund {
         self.name_alarm(set, cx);
         // One that was rejected is judged again: it may be played again after what was missing is
         // there. For each reason a person is told once.
-        if let Some((id, _, _)) = &self.callback
-            && set
-                .get::<Callbacks>(*id)
-                .is_some_and(CallbackRow::was_taken)
+        if let Some((callback, _)) = &self.callback
+            && callback.kept(set).is_some_and(CallbackRow::was_taken)
         {
             return Ok(RefundUpdateOutcome::Before);
         }
@@ -660,7 +633,7 @@ impl ApplyRefund {
         let Some((counted, refund)) = self.add_foreign(set, cx, order, own, said)? else {
             // Nothing has moved by it, and nothing will.
             if said.status == RefundStatus::Closed {
-                self.store_callback(set, cx, CallbackOutcome::Duplicate, None);
+                self.keep_callback(set, cx, CallbackOutcome::Duplicate);
                 return Ok(RefundUpdateOutcome::Before);
             }
             self.reject(set, cx, "refund_over_paid", (Some(order), None));

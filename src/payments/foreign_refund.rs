@@ -74,7 +74,7 @@ use super::{
     points_back::points_to_give_back,
     refund_update::{ApplyRefund, RefundUpdate},
     reviews::withhold,
-    store::{AlarmRow, Alarms, ForeignNumberKnown, ForeignRefunds, ForeignRow},
+    store::{AlarmRow, ForeignNumberKnown, ForeignRefunds, ForeignRow},
 };
 use crate::{
     audit::{self, AuditAction},
@@ -161,7 +161,7 @@ impl ApplyRefund {
         let row = ForeignRow {
             tenant: self.tenant,
             refund: refund.id,
-            reported_by: self.callback.as_ref().map(|(id, _, _)| *id),
+            reported_by: self.callback.as_ref().map(|(callback, _)| callback.id),
             at: cx.now(),
         };
         let key = ForeignRefunds::key_of(self.tenant, &said.out_refund_no);
@@ -220,11 +220,11 @@ impl ApplyRefund {
         let about = (Some(order), Some(refund));
         let detail = detail + shared;
         put_exception(set, cx, self.tenant, kind, about, detail, None);
-        if let (Some(_), Some((id, _, notice))) = (own, &self.callback) {
-            let alarm = AlarmRow::of_refund(self.tenant, "refund_contradiction", notice, cx.now());
-            if alarm.says_more_than(set.get::<Alarms>(*id)) {
-                set.put::<Alarms>(*id, alarm);
-            }
+        if let (Some(_), Some((callback, notice))) = (own, &self.callback) {
+            let reason = "refund_contradiction";
+            callback.raise(set, || {
+                AlarmRow::of_refund(self.tenant, reason, notice, cx.now())
+            });
         }
     }
 }

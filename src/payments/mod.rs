@@ -176,6 +176,7 @@ mod policy;
 mod projection;
 mod query_order;
 mod query_problem;
+mod received_callback;
 mod recent_orders;
 mod redirect_refund;
 mod refund;

@@ -4,6 +4,7 @@
 use super::{
     ChannelRefund, Order, Refund, RefundNotice, TimeScale,
     channel::{is_out_refund_no, is_plain},
+    received_callback::ReceivedCallback,
 };
 use crate::{
     audit::{Actor, SystemActor},
@@ -57,7 +58,7 @@ pub(super) struct ApplyRefund {
     /// Who stated it: `wechat`, or the person on whose request WeChat was called.
     pub(super) by: Actor,
     /// The callback as received, with what it said.
-    pub(super) callback: Option<(Id, bytes::Bytes, RefundNotice)>,
+    pub(super) callback: Option<(ReceivedCallback, RefundNotice)>,
     /// Whether a person stated its number: an action of theirs, whatever becomes of it.
     pub(super) stated: bool,
     /// Our merchant number, to which a callback must be addressed.
@@ -70,18 +71,19 @@ impl ApplyRefund {
     pub(super) fn callback(
         tenant: TenantId,
         notice: RefundNotice,
-        callback: (Id, bytes::Bytes),
+        (id, body): (Id, bytes::Bytes),
         our_mchid: String,
         time_scale: TimeScale,
     ) -> Self {
         let number = notice.refund.out_refund_no.parse::<RefundNo>();
+        let callback = ReceivedCallback { tenant, id, body };
         Self {
             tenant,
             refund: number.ok().map(RefundNo::id),
             update: RefundUpdate::Channel(notice.refund.clone()),
             seen: None,
             by: SystemActor::WeChat.into(),
-            callback: Some((callback.0, callback.1, notice)),
+            callback: Some((callback, notice)),
             stated: false,
             our_mchid,
             time_scale,
@@ -110,7 +112,7 @@ impl ApplyRefund {
 
     /// What a callback says that cannot be of this order, whoever made the refund.
     pub(super) fn notice_mismatch(&self, order: &Order) -> Option<&'static str> {
-        let (_, _, notice) = self.callback.as_ref()?;
+        let (_, notice) = self.callback.as_ref()?;
         if notice.sp_mchid != self.our_mchid {
             return Some("wrong_account");
         }
@@ -136,7 +138,7 @@ impl ApplyRefund {
         if let Some(reason) = self.notice_mismatch(order) {
             return Some(reason);
         }
-        if let Some((_, _, notice)) = &self.callback {
+        if let Some((_, notice)) = &self.callback {
             let paid_by = order
                 .state
                 .payment()
@@ -177,7 +179,7 @@ impl ApplyRefund {
         if let Some(reason) = self.notice_mismatch(order) {
             return Some(reason);
         }
-        if let Some((_, _, notice)) = &self.callback {
+        if let Some((_, notice)) = &self.callback {
             let paid_by = order
                 .state
                 .payment()

@@ -15,7 +15,8 @@ use super::{
     find::refunds_of,
     payer::{Payer, who_paid},
     plausible::{Plausible, plausible},
-    store::{AlarmRow, Alarms, CallbackRow, Callbacks, Orders},
+    received_callback::ReceivedCallback,
+    store::{AlarmRow, CallbackRow, Callbacks, Orders},
 };
 use crate::{
     db::{Cx, DbError, Operation, SubmitError, Wanted, WorkingSet},
@@ -49,7 +50,7 @@ pub struct SettlePayment {
     /// `foreign_refund.rs`.
     refunded: ReportedRefund,
     /// The callback as received; none for a query.
-    callback: Option<(Id, bytes::Bytes)>,
+    callback: Option<ReceivedCallback>,
     /// Who paid an order that had no customer.
     payer: Option<Payer>,
     /// What risk says of the points.
@@ -207,7 +208,7 @@ impl SettlePayment {
             rules,
             policy,
             refunded: ReportedRefund::No,
-            callback,
+            callback: callback.map(|(id, body)| ReceivedCallback { tenant, id, body }),
             payer: None,
             credit_risk: CreditRisk::Off,
             transaction_is_taken: false,
@@ -355,7 +356,7 @@ impl SettlePayment {
             // Counted from the credit, not from the payment, so that points are not expired when
             // they are credited.
             points_expired_from: rule.terms.expired_from(cx.now().business_day()),
-            settled_by: self.callback.as_ref().map(|(id, _)| *id),
+            settled_by: self.callback.as_ref().map(|callback| callback.id),
             late,
         }
     }
@@ -458,7 +459,9 @@ impl SettlePayment {
         };
         outbox::tell(cx, &event);
         set.put::<Orders>(paid.id, paid.clone());
-        self.store_callback(set, cx, CallbackOutcome::Settled, None);
+        if let Some(callback) = &self.callback {
+            callback.keep(set, cx, CallbackOutcome::Settled, None);
+        }
         Ok(paid)
     }
 
@@ -517,46 +520,25 @@ impl SettlePayment {
         Ok(SettleOutcome::Now { points })
     }
 
-    fn store_callback(
-        &self,
-        set: &mut WorkingSet,
-        cx: &Cx<'_>,
-        outcome: CallbackOutcome,
-        reason: Option<&'static str>,
-    ) {
-        if let Some((id, body)) = &self.callback {
-            let row = CallbackRow {
-                tenant: self.tenant,
-                outcome,
-                received_at: cx.now(),
-                body: body.clone(),
-                reason: reason.map(Into::into),
-                headers: None,
-            };
-            set.put::<Callbacks>(*id, row);
-        }
-    }
-
     /// Keeps a callback that changed nothing, unless it is the one that settled the payment or is
     /// kept as a duplicate already. One that failed before, or was rejected, is a duplicate now.
     fn keep_duplicate(&self, set: &mut WorkingSet, cx: &Cx<'_>, payment: &Payment) {
-        let Some((id, _)) = &self.callback else {
+        let Some(callback) = &self.callback else {
             return;
         };
-        if payment.settled_by == Some(*id) {
+        if payment.settled_by == Some(callback.id) {
             return;
         }
         // Where the payment was settled in this batch, nobody has looked for the callback. It is
         // taken for new; if it is not, its key refuses the batch, and alone it asks for it.
-        let known = set.get_loaded::<Callbacks>(*id);
+        let known = callback.kept(set);
         if known.is_none_or(|row| row.outcome != CallbackOutcome::Duplicate) {
-            self.store_callback(set, cx, CallbackOutcome::Duplicate, None);
+            callback.keep(set, cx, CallbackOutcome::Duplicate, None);
         }
     }
 
-    /// Keeps the callback with its reason, raises an alarm once, and tells a person where money may
-    /// have come that is in no books. A callback that failed before, or was rejected for another
-    /// reason, is judged anew when it is played again.
+    /// Keeps the callback with its reason and an alarm, and tells a person where money may have come
+    /// that is in no books.
     fn reject(
         &self,
         set: &mut WorkingSet,
@@ -565,20 +547,13 @@ impl SettlePayment {
         reason: &'static str,
     ) {
         // A query that is asked again and again says it once.
-        let Some((id, _)) = &self.callback else {
+        let Some(callback) = &self.callback else {
             return;
         };
-        // Where the order was paid earlier in this batch, nobody has looked for this callback. It
-        // is taken for new; if it is not, the keys refuse the batch, and alone it asks for them.
-        let kept = set.get_loaded::<Callbacks>(*id);
-        if kept.is_some_and(|kept| kept.was_rejected_for(reason)) {
+        let alarm = || AlarmRow::of_payment(self.tenant, reason, &self.notice, cx.now());
+        if !callback.reject(set, cx, reason, alarm) {
             return;
         }
-        let alarm = AlarmRow::of_payment(self.tenant, reason, &self.notice, cx.now());
-        if alarm.says_more_than(set.get_loaded::<Alarms>(*id)) {
-            set.put::<Alarms>(*id, alarm);
-        }
-        self.store_callback(set, cx, CallbackOutcome::Rejected, Some(reason));
         let transaction = &self.notice.wechat_transaction_id;
         let (kind, detail) = match reason {
             "paid_twice" => (
@@ -630,20 +605,19 @@ impl Operation for SettlePayment {
         }
         // What is told of a payment that is settled already is kept once, and an alarm is raised
         // once, however often WeChat repeats itself. Rare, but known only after the order is.
-        if let Some((id, _)) = &self.callback
+        if let Some(callback) = &self.callback
             && self
                 .order
                 .is_none_or(|order| set.has_loaded::<Orders>(order))
         {
             let order = self.order.and_then(|order| set.get_loaded::<Orders>(order));
             if self.mismatch(order).is_some() {
-                want.row::<Alarms>(*id);
-                want.row::<Callbacks>(*id);
+                callback.want(want);
             } else if order
                 .and_then(|order| order.state.payment())
-                .is_some_and(|payment| payment.settled_by != Some(*id))
+                .is_some_and(|payment| payment.settled_by != Some(callback.id))
             {
-                want.row::<Callbacks>(*id);
+                want.row::<Callbacks>(callback.id);
             }
         }
     }
@@ -654,7 +628,7 @@ impl Operation for SettlePayment {
             // What it said is in the books, and does not fit what this process is told of its
             // account: no callback that was taken is rejected afterwards.
             let kept = self.callback.as_ref();
-            let kept = kept.and_then(|(id, _)| set.get_loaded::<Callbacks>(*id));
+            let kept = kept.and_then(|callback| callback.kept(set));
             if kept.is_some_and(CallbackRow::was_taken) {
                 return Ok(SettleOutcome::Before);
             }

@@ -325,7 +325,7 @@ impl Order {
 
     /// To the millisecond: it stands in the id.
     pub fn created_at(&self) -> Timestamp {
-        made_at(self.id)
+        self.id.id().minted_at()
     }
 
     /// The instant by whose rule the payment earns, and on whose day it counts against a daily cap:
@@ -335,7 +335,7 @@ impl Order {
     #[must_use]
     pub fn earned_at(id: OrderId, paid_at: Timestamp, settled_at: Timestamp) -> Timestamp {
         // The id tells a millisecond, a rule a microsecond: the order is no older than its last.
-        let made_by = Timestamp::from_micros(made_at(id).micros().saturating_add(999));
+        let made_by = Timestamp::from_micros(id.id().minted_at().micros().saturating_add(999));
         paid_at.max(made_by).min(settled_at)
     }
 
@@ -630,12 +630,6 @@ impl Order {
             ..self.become_state(self.state.clone())
         }
     }
-}
-
-/// To the millisecond: it stands in the id.
-fn made_at(id: OrderId) -> Timestamp {
-    let millis = i64::try_from(id.id().millis()).unwrap_or(i64::MAX);
-    Timestamp::from_micros(millis.saturating_mul(1_000))
 }
 
 #[cfg(test)]

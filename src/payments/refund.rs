@@ -369,8 +369,23 @@ impl Refund {
 
     /// To the millisecond: it stands in the id.
     pub fn created_at(&self) -> Timestamp {
-        let millis = i64::try_from(self.id.id().millis()).unwrap_or(i64::MAX);
-        Timestamp::from_micros(millis.saturating_mul(1_000))
+        self.id.id().minted_at()
+    }
+
+    /// When the money arrived, once it did.
+    pub const fn succeeded_at(&self) -> Option<Timestamp> {
+        match self.state {
+            RefundState::Succeeded { at } => Some(at),
+            RefundState::AwaitingApproval
+            | RefundState::Rejected
+            | RefundState::Returning
+            | RefundState::Accepted
+            | RefundState::Processing
+            | RefundState::Abnormal
+            | RefundState::Closed
+            | RefundState::Failed
+            | RefundState::Withdrawn => None,
+        }
     }
 
     /// The refund in another state. Refused when that does not follow.

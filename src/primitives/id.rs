@@ -18,7 +18,7 @@
 //!
 //! 58 random bits remain in every millisecond and lane.
 
-use super::coded::coded;
+use super::{Timestamp, coded::coded};
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
@@ -90,6 +90,13 @@ impl Id {
     pub fn millis(&self) -> u64 {
         let b = &self.0;
         u64::from_be_bytes([0, 0, b[0], b[1], b[2], b[3], b[4], b[5]])
+    }
+
+    /// When the thing was named, to the millisecond.
+    #[must_use]
+    pub fn minted_at(&self) -> Timestamp {
+        let millis = i64::try_from(self.millis()).unwrap_or(i64::MAX);
+        Timestamp::from_micros(millis.saturating_mul(1_000))
     }
 }
 

@@ -81,8 +81,7 @@ impl PaymentShare {
 
     /// Returns the time in the id, which has milliseconds.
     pub fn created_at(&self) -> Timestamp {
-        let millis = i64::try_from(self.id.id().millis()).unwrap_or(i64::MAX);
-        Timestamp::from_micros(millis.saturating_mul(1_000))
+        self.id.id().minted_at()
     }
 
     /// Returns the sharing with the next version.

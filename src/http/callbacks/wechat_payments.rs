@@ -25,6 +25,26 @@ pub(super) struct CallbackAnswer {
     message: &'static str,
 }
 
+/// What WeChat signs with.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(
+    dead_code,
+    reason = "for the document; what verifies reads the headers as they are"
+)]
+pub(super) struct SignatureHeaders {
+    #[param(rename = "Wechatpay-Timestamp")]
+    timestamp: String,
+    #[param(rename = "Wechatpay-Nonce")]
+    nonce: String,
+    #[param(rename = "Wechatpay-Signature")]
+    signature: String,
+    #[param(rename = "Wechatpay-Serial")]
+    serial: String,
+    #[param(rename = "Wechatpay-Signature-Type")]
+    signature_type: Option<String>,
+}
+
 /// A payment was made
 ///
 /// Answered with 204 when it is durable, so WeChat sends it again otherwise. `tenant` is the
@@ -33,14 +53,7 @@ pub(super) struct CallbackAnswer {
     post,
     path = "/api/v1/wechat/notify/{tenant}/payments",
     tag = "wechat",
-    params(
-        ("tenant" = String, Path),
-        ("Wechatpay-Timestamp" = String, Header),
-        ("Wechatpay-Nonce" = String, Header),
-        ("Wechatpay-Signature" = String, Header),
-        ("Wechatpay-Serial" = String, Header),
-        ("Wechatpay-Signature-Type" = Option<String>, Header),
-    ),
+    params(("tenant" = String, Path), SignatureHeaders),
     request_body(
         content = serde_json::Value,
         content_type = "application/json",

@@ -2,7 +2,7 @@
 
 use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
 
-use super::wechat_payments::{CallbackAnswer, take};
+use super::wechat_payments::{CallbackAnswer, SignatureHeaders, take};
 use crate::{app::App, http::extract::Path};
 
 /// A refund arrived, or did not
@@ -13,14 +13,7 @@ use crate::{app::App, http::extract::Path};
     post,
     path = "/api/v1/wechat/notify/{tenant}/refunds",
     tag = "wechat",
-    params(
-        ("tenant" = String, Path),
-        ("Wechatpay-Timestamp" = String, Header),
-        ("Wechatpay-Nonce" = String, Header),
-        ("Wechatpay-Signature" = String, Header),
-        ("Wechatpay-Serial" = String, Header),
-        ("Wechatpay-Signature-Type" = Option<String>, Header),
-    ),
+    params(("tenant" = String, Path), SignatureHeaders),
     request_body(
         content = serde_json::Value,
         content_type = "application/json",

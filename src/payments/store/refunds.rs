@@ -189,7 +189,7 @@ fn mutable_columns(row: &mut Columns<'_>, refund: &Refund) {
     row.set("points_withheld", refund.points.withheld);
     row.set("wechat_refund_id", &refund.wechat_refund_id);
     row.set("received_account", &refund.received_account);
-    row.set("finished_at", refund.state.succeeded_at());
+    row.set("finished_at", refund.succeeded_at());
     row.set("attempts", count).set("unsure", unsure);
     row.set("problem", problem).set("problem_detail", detail);
     row.set("since", progress.since);

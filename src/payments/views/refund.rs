@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::TimelineStep;
 use crate::{
-    payments::{Redirect, Refund, RefundState, RefundStep},
+    payments::{Redirect, Refund, RefundStep},
     primitives::{MerchantId, OrderNo, RefundNo, Timestamp},
 };
 
@@ -122,24 +122,6 @@ fn problem_detail(refund: &Refund) -> Option<String> {
         .detail
         .clone()
         .filter(|_| attempts.problem.is_some())
-}
-
-impl Refund {
-    /// When the money arrived, once it did.
-    pub const fn succeeded_at(&self) -> Option<Timestamp> {
-        match self.state {
-            RefundState::Succeeded { at } => Some(at),
-            RefundState::AwaitingApproval
-            | RefundState::Rejected
-            | RefundState::Returning
-            | RefundState::Accepted
-            | RefundState::Processing
-            | RefundState::Abnormal
-            | RefundState::Closed
-            | RefundState::Failed
-            | RefundState::Withdrawn => None,
-        }
-    }
 }
 
 /// A refund and every state that it was in.

@@ -7,7 +7,7 @@
 //! - `extract`: everything is parsed into types before a handler runs. A caller (`extract::Auth`)
 //!   cannot be used without naming the [`Permission`](crate::auth::Permission) that the use needs.
 //! - `json`: one rule for all bodies: objects are objects, nothing is null, and what makes two of
-//!   them the same.
+//!   them the same. `query`: one for all queries: which parameter is wrong, and what it can be.
 //! - `origin`: the caller's address and device, for risk. They are passed on, and are neither
 //!   logged nor returned.
 //! - `problem` and `error`: every answer of 400 and more is `application/problem+json` (RFC 9457),
@@ -51,6 +51,7 @@ mod points_rule;
 mod problem;
 mod problems;
 mod public;
+mod query;
 mod refine;
 mod refund_request;
 mod replay;

@@ -12,7 +12,7 @@ use std::{
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{Method, StatusCode},
+    http::Method,
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -97,13 +97,7 @@ pub(super) async fn keep(
         && let Some((name, expected)) =
             known.wrong_parameter(request.method(), route.as_str(), query)
     {
-        let problem = Problem {
-            status: StatusCode::BAD_REQUEST,
-            code: "query_invalid",
-            title: "The query is not what is expected here",
-            ..Problem::field(name, expected)
-        };
-        return problem.into_response();
+        return Problem::query(name, expected).into_response();
     }
     next.run(request).await
 }

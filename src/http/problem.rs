@@ -174,6 +174,16 @@ impl Problem {
         problem
     }
 
+    /// A query that cannot be read, because of this parameter.
+    pub(super) fn query(name: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            code: "query_invalid",
+            title: "The query is not what is expected here",
+            ..Self::field(name, expected)
+        }
+    }
+
     #[must_use]
     pub(super) fn with(mut self, extension: Extension) -> Self {
         self.extension = Some(Box::new(extension));

@@ -2,10 +2,11 @@
 
 use serde::Deserialize;
 
-use super::problem::Problem;
+use super::{extract::PageQuery, problem::Problem};
 use crate::{
-    payments::{self, RefundError, Search},
-    primitives::{Money, OrderNo, Timestamp},
+    app::App,
+    payments::{self, Refund, RefundError, RefundStateKind, Search},
+    primitives::{MerchantId, Money, OrderNo, Page, RefundNo, TenantId, Timestamp},
 };
 
 /// Days between the ends of a search by amount: amounts have no order in the books, so what is
@@ -42,6 +43,9 @@ pub(super) struct RefundSearchParams {
     /// Only the refunds of this order.
     #[param(value_type = Option<String>)]
     order_no: Option<OrderNo>,
+    /// Only refunds in this state.
+    #[param(inline, example = "awaiting_approval")]
+    state: Option<RefundStateKind>,
     /// Only the refund that WeChat knows under this number (`refund_id`).
     #[param(
         example = "50300002026112100000000000001",
@@ -91,13 +95,26 @@ impl SearchParams {
 }
 
 impl RefundSearchParams {
-    pub(super) fn search(self, rest: SearchParams, now: Timestamp) -> Result<Search, Problem> {
-        Ok(Search {
+    /// A page of the refunds of a tenant, or of one of its merchants.
+    pub(super) async fn page(
+        self,
+        app: &App,
+        (tenant, merchant): (TenantId, Option<MerchantId>),
+        rest: SearchParams,
+        page: &PageQuery,
+    ) -> Result<Page<Refund>, Problem> {
+        let search = Search {
             wechat_refund_id: number("wechat_refund_id", self.wechat_refund_id)?,
             out_refund_no: asker_number(self.out_refund_no)?,
             order: self.order_no.map(OrderNo::id),
-            ..rest.search(now)?
-        })
+            ..rest.search(app.now())?
+        };
+        let (db, limit) = (app.db(), page.limit);
+        let before = page.before()?.map(RefundNo::id);
+        let refunds =
+            payments::list_refunds(db, tenant, merchant, self.state, &search, before, limit)
+                .await?;
+        Ok(Page::cut(refunds, limit, |refund| refund.no().to_string()))
     }
 }
 

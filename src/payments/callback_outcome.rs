@@ -5,7 +5,7 @@ use crate::primitives::coded;
 coded! {
     /// What became of a stored callback.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum CallbackOutcome {
+    pub enum CallbackOutcome: Serde {
         Settled = 1 => "settled",
         Refund = 2 => "refund",
         Rejected = 3 => "rejected",

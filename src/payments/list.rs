@@ -11,8 +11,8 @@ use crate::{
     audit::Actor,
     db::{Db, DbError, Sql},
     primitives::{
-        BusinessDay, CustomerId, Id, MerchantId, Money, OrderId, PageLimit, Points, TenantId,
-        Timestamp,
+        BusinessDay, CustomerId, Id, MerchantId, Money, OrderId, OrderNo, PageLimit, Points,
+        TenantId, Timestamp,
     },
 };
 

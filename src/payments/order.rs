@@ -111,7 +111,7 @@ pub struct RefundSums {
 coded! {
     /// Where an order stands. What belongs to a state lives in it.
     #[derive(Debug, Clone, PartialEq, Eq)]
-    pub enum OrderState as OrderStateKind {
+    pub enum OrderState as OrderStateKind: Serde {
         Created = 1 => "created",
         Prepaid(PrepayId) = 2 => "prepaid",
         Paid(Payment) = 3 => "paid",

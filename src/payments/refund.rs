@@ -128,7 +128,7 @@ pub struct Attempts {
 coded! {
     /// Where a refund stands.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum RefundState as RefundStateKind {
+    pub enum RefundState as RefundStateKind: Serde {
         /// Above a limit: a second person must agree. The amount is reserved, nothing is booked.
         AwaitingApproval = 1 => "awaiting_approval",
         /// The second person did not agree.

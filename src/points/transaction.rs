@@ -46,7 +46,7 @@ pub struct PointsTransaction {
 coded! {
     /// What a points transaction does. Code and name never change.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum PointsTransactionKind {
+    pub enum PointsTransactionKind: Serde {
         Award = 1 => "award",
         Deduct = 2 => "deduct",
         /// Spends points, at once or after a hold.
@@ -59,7 +59,7 @@ coded! {
 coded! {
     /// The state of a points transaction.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum PointsTransactionState {
+    pub enum PointsTransactionState: Serde {
         /// Held, until it is captured, released or timed out.
         Held = 1 => "held",
         Done = 2 => "done",

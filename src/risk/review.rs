@@ -85,7 +85,7 @@ coded! {
 coded! {
     /// The names of [`ReviewState`] in the API.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum ReviewStatus {
+    pub enum ReviewStatus: Serde {
         Open => "open",
         Claimed => "claimed",
         Approved => "approved",

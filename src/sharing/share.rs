@@ -40,7 +40,7 @@ pub struct PaymentShare {
 coded! {
     /// The state of a sharing.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum ShareState as ShareStateKind {
+    pub enum ShareState as ShareStateKind: Serde {
         /// Booked. WeChat has not confirmed that it has it; the call is repeated with the same
         /// number.
         Asked = 1 => "asked",

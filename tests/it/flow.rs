@@ -429,10 +429,10 @@ async fn lists_are_read_to_their_end_page_by_page() {
     }
     li.get("/api/v1/customer/payments?limit=0")
         .await
-        .expect(400);
+        .refused(422, "field_invalid");
     li.get("/api/v1/customer/payments?cursor=!!")
         .await
-        .expect(400);
+        .refused(400, "cursor_invalid");
     app.finish().await;
 }
 

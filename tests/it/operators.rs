@@ -143,7 +143,7 @@ async fn an_exception_is_open_until_somebody_says_what_was_done() {
     assert_eq!(list("?kind=paid_twice").await.0, open[1..]);
     assert!(list("?kind=late_payment").await.0.is_empty());
     let order = OrderId::new(app.db().new_id(Lane(3)));
-    let raised = "UPDATE payment_exceptions SET order_id = ? WHERE id = x'02'";
+    let raised = "UPDATE payment_exceptions SET order_id = ? WHERE detail = 'second'";
     sqlx::query(raised)
         .bind(order)
         .execute(&mut sql)
@@ -156,9 +156,14 @@ async fn an_exception_is_open_until_somebody_says_what_was_done() {
     for (wrong, field) in [("kind=paid", "kind"), ("order_no=17", "order_no")] {
         let path = format!("/api/v1/admin/exceptions?{wrong}");
         let answer = admin.get(&path).await;
-        answer.refused(400, "query_invalid");
-        assert_eq!(answer.expect(400)["field"]["name"], field, "{wrong}");
+        answer.refused(422, "field_invalid");
+        assert_eq!(answer.expect(422)["field"]["name"], field, "{wrong}");
     }
+    // There is no such order, which the books would say.
+    sqlx::query("UPDATE payment_exceptions SET order_id = NULL")
+        .execute(&mut sql)
+        .await
+        .unwrap();
 
     let path = format!("/api/v1/admin/exceptions/{}/resolve", open[0]);
     let said = json!({ "resolution": "已与商户核对" });

@@ -8,7 +8,7 @@ use crate::{
     app::App,
     auth::Permission,
     http::{
-        extract::{Auth, Operator, PageParams, PageQuery, Query, named},
+        extract::{Auth, Operator, PageParams, PageQuery, Query},
         problem::{Problem, Problems},
     },
     payments::{self, CallbackOutcome},
@@ -18,10 +18,9 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct CallbackFilter {
-    /// Only callbacks of which this became: `settled`, `refund`, `rejected`, `ignored`, `failed`,
-    /// `unverified` or `duplicate`.
-    #[param(example = "failed")]
-    outcome: Option<String>,
+    /// Only callbacks of which this became.
+    #[param(inline, example = "failed")]
+    outcome: Option<CallbackOutcome>,
 }
 
 /// WeChat's callbacks as they are kept, newest first
@@ -41,13 +40,7 @@ pub(in crate::http) async fn list_callbacks(
     page: PageQuery,
 ) -> Result<Json<Page<CallbackItem>>, Problem> {
     let operator = auth.may(Permission::ReadCallbacks)?;
-    let outcome = named(
-        "outcome",
-        filter.outcome.as_deref(),
-        CallbackOutcome::from_name,
-        "settled, refund, rejected, ignored, failed, unverified or duplicate",
-    )?;
-    let before = page.before()?;
+    let (outcome, before) = (filter.outcome, page.before()?);
     let found =
         payments::list_callbacks(app.db(), operator.tenant, outcome, before, page.limit).await?;
     let page = Page::cut(found, page.limit, |callback| callback.id.to_string());

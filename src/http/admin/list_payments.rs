@@ -7,7 +7,7 @@ use crate::{
     app::App,
     auth::Permission,
     http::{
-        extract::{Auth, Operator, PageParams, PageQuery, Query, named},
+        extract::{Auth, Operator, PageParams, PageQuery, Query},
         problem::{Problem, Problems},
         search::SearchParams,
     },
@@ -18,10 +18,9 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct AdminPaymentFilter {
-    /// Only payments in this state: `created`, `prepaid`, `paid`, `partly_refunded`, `refunded`,
-    /// `closed` or `expired`.
-    #[param(example = "paid")]
-    state: Option<String>,
+    /// Only payments in this state.
+    #[param(inline, example = "paid")]
+    state: Option<OrderStateKind>,
     /// Only what was paid to this merchant.
     #[param(value_type = Option<String>)]
     merchant_id: Option<MerchantId>,
@@ -59,13 +58,7 @@ pub(in crate::http) async fn list_payments(
     page: PageQuery,
 ) -> Result<Json<Page<PaymentView>>, Problem> {
     let operator = auth.may(Permission::ReadPayments)?;
-    let state = named(
-        "state",
-        filter.state.as_deref(),
-        OrderStateKind::from_name,
-        "created, prepaid, paid, partly_refunded, refunded, closed or expired",
-    )?;
-    let (tenant, by) = (operator.tenant, filter.by());
+    let (tenant, by, state) = (operator.tenant, filter.by(), filter.state);
     let before = page.before()?.map(OrderNo::id);
     let search = search.search(app.now())?;
     let views =

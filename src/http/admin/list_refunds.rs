@@ -7,22 +7,17 @@ use crate::{
     app::App,
     auth::Permission,
     http::{
-        extract::{Auth, Operator, PageParams, PageQuery, Query, named},
+        extract::{Auth, Operator, PageParams, PageQuery, Query},
         problem::{Problem, Problems},
-        refund_request::STATES,
         search::{RefundSearchParams, SearchParams},
     },
-    payments::{self, RefundStateKind, RefundView},
-    primitives::{MerchantId, Page, RefundNo},
+    payments::RefundView,
+    primitives::{MerchantId, Page},
 };
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct AdminRefundFilter {
-    /// Only refunds in this state: `awaiting_approval`, `rejected`, `returning`, `accepted`,
-    /// `processing`, `succeeded`, `abnormal`, `closed`, `failed` or `withdrawn`.
-    #[param(example = "awaiting_approval")]
-    state: Option<String>,
     /// Only refunds of this merchant.
     #[param(value_type = Option<String>)]
     merchant_id: Option<MerchantId>,
@@ -47,21 +42,7 @@ pub(in crate::http) async fn list_refunds(
     page: PageQuery,
 ) -> Result<Json<Page<RefundView>>, Problem> {
     let operator = auth.may(Permission::ReadPayments)?;
-    let word = filter.state.as_deref();
-    let state = named("state", word, RefundStateKind::from_name, STATES)?;
-    let (tenant, merchant) = (operator.tenant, filter.merchant_id);
-    let before = page.before()?.map(RefundNo::id);
-    let search = refund.search(search, app.now())?;
-    let refunds = payments::list_refunds(
-        app.db(),
-        tenant,
-        merchant,
-        state,
-        &search,
-        before,
-        page.limit,
-    )
-    .await?;
-    let page = Page::cut(refunds, page.limit, |refund| refund.no().to_string());
+    let of = (operator.tenant, filter.merchant_id);
+    let page = refund.page(&app, of, search, &page).await?;
     Ok(Json(page.map(|refund| RefundView::from(&refund))))
 }

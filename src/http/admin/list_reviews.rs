@@ -8,7 +8,7 @@ use crate::{
     auth::Permission,
     facts::Stage,
     http::{
-        extract::{Auth, Operator, PageParams, PageQuery, Query, named},
+        extract::{Auth, Operator, PageParams, PageQuery, Query},
         problem::{Problem, Problems},
     },
     payments::ReviewView,
@@ -19,13 +19,12 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct ReviewParams {
-    /// Only reviews in this state: `open` (nobody's claim lasts), `claimed`, `approved`,
-    /// `rejected`, `timed_out` or `superseded`.
-    #[param(example = "open")]
-    state: Option<String>,
-    /// Only those that this stage wanted, such as `points.credit`.
-    #[param(example = "points.credit")]
-    stage: Option<String>,
+    /// Only reviews in this state; in `open` ones nobody's claim lasts.
+    #[param(inline, example = "open")]
+    state: Option<ReviewStatus>,
+    /// Only those that this stage wanted.
+    #[param(inline, example = "points.credit")]
+    stage: Option<Stage>,
     /// Only of this customer's points.
     #[param(value_type = Option<String>)]
     customer_id: Option<CustomerId>,
@@ -57,16 +56,9 @@ pub(in crate::http) async fn list_reviews(
     page: PageQuery,
 ) -> Result<Json<Page<ReviewView>>, Problem> {
     let operator = auth.may(Permission::ReadReviews)?;
-    let states = "open, claimed, approved, rejected, timed_out or superseded";
-    let known = "login, payment.create, points.credit, redeem or refund";
     let filter = ReviewFilter {
-        state: named(
-            "state",
-            params.state.as_deref(),
-            ReviewStatus::from_name,
-            states,
-        )?,
-        stage: named("stage", params.stage.as_deref(), Stage::from_name, known)?,
+        state: params.state,
+        stage: params.stage,
         customer: params.customer_id,
         merchant: params.merchant_id,
         claimed_by: params.mine.then(|| auth.principal().actor()),

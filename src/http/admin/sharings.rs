@@ -19,8 +19,9 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct SharingFilter {
-    /// Only sharings in this state: `asked`, `processing`, `releasing` or `done`.
-    state: Option<String>,
+    /// Only sharings in this state.
+    #[param(inline)]
+    state: Option<ShareStateKind>,
 }
 
 /// The sharings, newest first
@@ -40,19 +41,9 @@ pub(in crate::http) async fn list_sharings(
     page: PageQuery,
 ) -> Result<Json<Page<SharingSummary>>, Problem> {
     let operator = auth.may(Permission::ReadSharing)?;
-    let state = filter.state.as_deref().map(|name| {
-        ShareStateKind::from_name(name)
-            .ok_or_else(|| Problem::field("state", "asked, processing, releasing or done"))
-    });
     let before = page.before::<SharingNo>()?.map(SharingNo::id);
-    let found = sharing::list_sharings(
-        app.db(),
-        operator.tenant,
-        state.transpose()?,
-        before,
-        page.limit,
-    )
-    .await?;
+    let found =
+        sharing::list_sharings(app.db(), operator.tenant, filter.state, before, page.limit).await?;
     let page = Page::cut(found, page.limit, |share| share.no().to_string());
     Ok(Json(page.map(|share| SharingSummary::from(&share))))
 }

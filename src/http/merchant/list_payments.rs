@@ -8,7 +8,7 @@ use crate::{
     app::App,
     auth::Permission,
     http::{
-        extract::{Auth, PageParams, PageQuery, Query, Staff, named},
+        extract::{Auth, PageParams, PageQuery, Query, Staff},
         problem::{Problem, Problems},
         search::SearchParams,
     },
@@ -19,21 +19,9 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct PaymentFilter {
-    /// Only payments in this state: `created`, `prepaid`, `paid`, `partly_refunded`, `refunded`,
-    /// `closed` or `expired`.
-    #[param(example = "paid")]
-    state: Option<String>,
-}
-
-impl PaymentFilter {
-    fn state(&self) -> Result<Option<OrderStateKind>, Problem> {
-        named(
-            "state",
-            self.state.as_deref(),
-            OrderStateKind::from_name,
-            "created, prepaid, paid, partly_refunded, refunded, closed or expired",
-        )
-    }
+    /// Only payments in this state.
+    #[param(inline, example = "paid")]
+    state: Option<OrderStateKind>,
 }
 
 /// The merchant's payments, newest first
@@ -54,7 +42,7 @@ pub(in crate::http) async fn list_payments(
     page: PageQuery,
 ) -> Result<Json<Page<MerchantPayment>>, Problem> {
     let staff = auth.may(Permission::ReadMerchantPayments)?;
-    let (state, before) = (filter.state()?, page.before()?.map(OrderNo::id));
+    let (state, before) = (filter.state, page.before()?.map(OrderNo::id));
     let by = OrderScope::Merchant(staff.merchant);
     let (tenant, search) = (staff.tenant, search.search(app.now())?);
     let views =

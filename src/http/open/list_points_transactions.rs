@@ -8,7 +8,7 @@ use crate::{
     app::App,
     auth::Permission,
     http::{
-        extract::{Auth, Operator, PageParams, PageQuery, Query, named},
+        extract::{Auth, Operator, PageParams, PageQuery, Query},
         problem::{Problem, Problems},
     },
     points::{
@@ -27,12 +27,12 @@ pub(in crate::http) struct PointsTransactionParams {
     /// Only points transactions of this back end.
     #[param(example = "merchant-crm")]
     source: Option<String>,
-    /// `award`, `deduct` or `redeem`.
-    #[param(example = "redeem")]
-    kind: Option<String>,
-    /// `held`, `done`, `released`, `expired`, `under_review` or `refused`.
-    #[param(example = "held")]
-    state: Option<String>,
+    /// Only points transactions of this kind.
+    #[param(inline, example = "redeem")]
+    kind: Option<PointsTransactionKind>,
+    /// Only points transactions in this state.
+    #[param(inline, example = "held")]
+    state: Option<PointsTransactionState>,
     /// The points transaction with this reference, given `source` and `kind`; without these there
     /// may be several.
     reference: Option<String>,
@@ -45,18 +45,8 @@ impl PointsTransactionParams {
         Ok(PointsTransactionFilter {
             customer: self.customer_id,
             source: source.map_err(|invalid| Problem::field("source", invalid.0))?,
-            kind: named(
-                "kind",
-                self.kind.as_deref(),
-                PointsTransactionKind::from_name,
-                "award, deduct or redeem",
-            )?,
-            state: named(
-                "state",
-                self.state.as_deref(),
-                PointsTransactionState::from_name,
-                "held, done, released, expired, under_review or refused",
-            )?,
+            kind: self.kind,
+            state: self.state,
             reference: reference.map_err(|invalid| Problem::field("reference", invalid.0))?,
         })
     }

@@ -86,10 +86,10 @@ async fn history_says_who_changed_what() {
         ("cursor=-1".into(), 400, "cursor_invalid"),
         (
             "merchant_id=cu_019a8b3e5c5f7a0e8b6f1d2c3e4f2a00".into(),
-            400,
-            "query_invalid",
+            422,
+            "field_invalid",
         ),
-        ("limit=0".into(), 400, "query_invalid"),
+        ("limit=0".into(), 422, "field_invalid"),
     ] {
         mo.get(&format!("{VERSIONS}?{query}"))
             .await

@@ -508,13 +508,7 @@ async fn nonsense_is_refused_by_name_and_changes_nothing() {
     }
     for what in ["awards", "holds"] {
         let path = format!("/api/v1/open/points/{what}");
-        let headers = [
-            (
-                "authorization",
-                format!("Bearer {}", counter.crm.token().unwrap()),
-            ),
-            ("content-type", "application/json".to_owned()),
-        ];
+        let headers = [("content-type", "application/json".to_owned())];
         let bytes = counter
             .crm
             .raw(&path, &headers, b"{\"points\": 5".to_vec())
@@ -526,18 +520,17 @@ async fn nonsense_is_refused_by_name_and_changes_nothing() {
         "transactions?kind=gift",
         "transactions?source=A",
         "transactions?reference=%20",
-    ] {
-        let path = format!("/api/v1/open/points/{path}");
-        counter.crm.get(&path).await.refused(422, "field_invalid");
-    }
-    for path in [
-        "transactions?cursor=x",
         "transactions?limit=0",
         "transactions?customer_id=x",
     ] {
         let path = format!("/api/v1/open/points/{path}");
-        assert_eq!(counter.crm.get(&path).await.status, 400, "{path}");
+        counter.crm.get(&path).await.refused(422, "field_invalid");
     }
+    let page = counter
+        .crm
+        .get("/api/v1/open/points/transactions?cursor=x")
+        .await;
+    page.refused(400, "cursor_invalid");
     let balance = format!("/api/v1/open/points/customers/{}/balance", counter.id);
     for days in ["0", "367"] {
         let path = format!("{balance}?expiring_within_days={days}");

@@ -231,7 +231,7 @@ async fn an_auditor_reads_and_does_not_reload_and_a_customer_sees_nothing() {
         "limit=0",
     ] {
         let path = format!("/api/v1/admin/risk/decisions?{query}");
-        app.admin().get(&path).await.refused(400, "query_invalid");
+        app.admin().get(&path).await.refused(422, "field_invalid");
     }
     let path = "/api/v1/admin/risk/decisions?cursor=%27%20OR%201=1";
     app.admin().get(path).await.refused(400, "cursor_invalid");

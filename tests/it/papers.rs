@@ -2,7 +2,7 @@
 //! settings, links.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -109,6 +109,87 @@ fn the_chart_of_accounts_in_the_glossary_is_that_of_the_code() {
         })
         .collect();
     assert_eq!(docs, code);
+}
+
+/// The modules of the crate that a source names, but for its tests.
+fn known_modules(source: &str) -> BTreeSet<String> {
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    let code: Vec<_> = source.lines().filter(is_code).collect();
+    let code = code.join("\n");
+    let code = code.split("#[cfg(test)]\nmod ").next().unwrap();
+    let (name, within) = (r"^\s*(\w+)", Regex::new(r"\{[^{}]*\}").unwrap());
+    let name = Regex::new(name).unwrap();
+    let mut found = BTreeSet::new();
+    for after in code.split("crate::").skip(1) {
+        // `crate::{a::b, c::{d, e}}` names a and c.
+        let mut items = after.strip_prefix('{').unwrap_or(after).to_owned();
+        while within.is_match(&items) {
+            items = within.replace_all(&items, "").into_owned();
+        }
+        let is_group = after.starts_with('{');
+        let items = items.split('}').next().unwrap().split(',');
+        for item in items.take(if is_group { usize::MAX } else { 1 }) {
+            found.extend(name.captures(item).map(|found| found[1].to_owned()));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_map_says_which_modules_each_knows() {
+    let sources = root().join("src");
+    let mut code: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in files(&sources, "rs") {
+        let within = file.strip_prefix(&sources).unwrap();
+        let is_test = |part: &str| part.contains("tests") || part == "fixture.rs";
+        let mut parts = within.iter().map(|part| part.to_str().unwrap());
+        if parts.clone().any(is_test) {
+            continue;
+        }
+        let module = parts.next().unwrap().trim_end_matches(".rs").to_owned();
+        let known = known_modules(&fs::read_to_string(&file).unwrap());
+        code.entry(module).or_default().extend(known);
+    }
+    let page = read("docs/architecture.md");
+    let (_, after) = page.split_once("| knows, beside `primitives` |\n").unwrap();
+    let table = after.split("\n\n").next().unwrap();
+    let word = Regex::new("`([a-z]+)`").unwrap();
+    let mut above: Vec<String> = Vec::new();
+    for line in table.lines().skip(1) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let module = cells[0].trim_matches('`');
+        let said: Vec<_> = word
+            .captures_iter(cells[2])
+            .map(|word| word.get(1).unwrap().as_str())
+            .collect();
+        let known = &code[module];
+        let known = above.iter().filter(|name| known.contains(*name));
+        let known: Vec<_> = known.filter(|name| *name != "primitives").collect();
+        assert_eq!(said, known, "{module} knows these");
+        above.push(module.to_owned());
+        let below: Vec<_> = code[module]
+            .iter()
+            .filter(|name| code.contains_key(*name) && !above.contains(*name))
+            .collect();
+        assert!(
+            below.is_empty(),
+            "{module} knows {below:?}, which stand below it"
+        );
+    }
+    let modules = read("src/lib.rs").matches("\npub mod ").count();
+    assert_eq!(above.len(), modules);
+}
+
+#[test]
+fn the_modules_that_a_source_knows_are_read_from_its_text() {
+    let known = |source| known_modules(source).into_iter().collect::<Vec<_>>();
+    let group =
+        "use crate::{\n    db::{Db, sql::{Sql}},\n    // points,\n    ledger,\n};\nfn f() {}";
+    assert_eq!(known(group), ["db", "ledger"]);
+    assert_eq!(known("let x = crate::app::App { a, b };"), ["app"]);
+    assert_eq!(known("//! [`crate::http`]\nuse super::x;"), [""; 0]);
+    let tests = "use crate::db;\n#[cfg(test)]\nmod tests {\n    use crate::http;\n}";
+    assert_eq!(known(tests), ["db"]);
 }
 
 #[test]

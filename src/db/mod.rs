@@ -56,7 +56,7 @@ use sqlx::{
 use tokio_util::task::TaskTracker;
 
 pub use batch::{
-    Change, Cx, Fault, Inconsistent, LoadRows, Operation, RecordRows, Recorder, RowSet,
+    Change, Cx, Fault, Inconsistent, LoadRows, Memory, Operation, RecordRows, Recorder, RowSet,
     SubmitError, Wanted, WorkingSet,
 };
 pub use columns::Columns;

@@ -15,11 +15,10 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     super::{DbError, DbOptions, Sql, dedicated, is_read_only},
-    Cx, Fault, Operation, Recorder, SharedClock, SharedIds, SubmitError, Wanted, WorkingSet,
-    lease::{Lease, seal},
-    operation::{
-        DecideResult, ErasedOperation, Events, PANICKED, QueuedOperation, commit_row, commit_there,
-    },
+    Cx, Fault, Operation, SharedClock, SharedIds, SubmitError, Wanted, WorkingSet,
+    encode::{Encoded, Link, encode},
+    lease::Lease,
+    operation::{DecideResult, ErasedOperation, Events, PANICKED, QueuedOperation},
 };
 use crate::primitives::{Timestamp, WithCauses};
 
@@ -614,28 +613,19 @@ async fn run(
         },
     );
 
-    let mut out = Recorder::default();
-    let mut sealing = seal(
-        &session.lease.seal,
-        session.lease.committer,
-        session.lease.seq + 1,
-        now,
-        &events.0,
-    );
-    set.record(&mut out, &mut sealing);
-    if out.is_empty() && events.0.is_empty() {
-        return Ok(Progress::Unchanged);
-    }
-    let seal: [u8; 32] = sealing
-        .finish()
-        .as_ref()
-        .try_into()
-        .map_err(|_| DbError::Inconsistent("SHA-256 of a strange length"))?;
-    let committer = session.lease.committer.0;
     let seq = session.lease.seq + 1;
-    let head = commit_row(committer, seq, now, &events.0, &seal);
+    let link = Link {
+        previous: &session.lease.seal,
+        committer: session.lease.committer,
+        seq,
+        at: now,
+    };
+    let Some(encoded) = encode(&set, &events, &link)? else {
+        return Ok(Progress::Unchanged);
+    };
+    let seal = encoded.seal;
     phase.ends("decide");
-    record(session, &head, out, &commit_there(committer, seq)).await?;
+    record(session, encoded).await?;
     phase.ends("record");
     session.conn.execute("COMMIT").await?;
     phase.ends("commit");
@@ -743,28 +733,17 @@ fn fail_broken(queued: AnyQueuedOperation, what: &'static str) {
 /// Sends everything in one round trip and checks that each statement did what it said it would: the
 /// end of the snapshot, the commit's row, the changes, and last the question whether that row is
 /// still there. The session does not commit by itself, so the commit's row begins the transaction.
-async fn record(
-    session: &mut Session,
-    head: &Sql,
-    out: Recorder,
-    there: &Sql,
-) -> Result<(), Fault> {
-    let (statements, expected) = out.into_parts();
-    let mut text = Sql::default();
-    let ends_snapshot = std::mem::take(&mut session.reads);
-    if ends_snapshot {
-        text.push(END_SNAPSHOT);
-    }
-    text.append(head).push(";");
-    if !expected.is_empty() {
-        text.append(&statements).push(";");
-    }
-    text.append(there);
+async fn record(session: &mut Session, encoded: Encoded) -> Result<(), Fault> {
+    let before = if std::mem::take(&mut session.reads) {
+        END_SNAPSHOT
+    } else {
+        ""
+    };
+    let (text, expected) = encoded.into_text(before);
     let results = sqlx::raw_sql(text.into_statement()).fetch_many(&mut session.conn);
     pin_mut!(results);
-    let first = ends_snapshot.then_some(None).into_iter().chain([Some(1)]);
-    let count = usize::from(ends_snapshot) + 1 + expected.len() + 1;
-    let mut expected = first.chain(expected);
+    let count = expected.len() + 1;
+    let mut expected = expected.into_iter();
     let (mut done, mut moved, mut still_there) = (0_usize, false, false);
     while let Some(result) = results.next().await {
         match result {

@@ -1,34 +1,44 @@
-//! A database in memory, for tests of what operations decide: what they ask for is loaded, what
-//! they decide is kept, and no statement is made.
+//! A database in memory, for tests of what operations decide and benchmarks of what a batch
+//! computes: what they ask for is loaded, what they decide is kept, and no statement is sent.
 
 use std::sync::Arc;
 
-use super::{Cx, Operation, RowSet, SharedIds, Wanted, WorkingSet, operation::Events};
-use crate::primitives::{SeededIds, Timestamp};
+use super::{
+    Cx, Operation, RowSet, SharedIds, Wanted, WorkingSet,
+    encode::{Link, encode},
+    operation::Events,
+};
+use crate::{
+    db::{DbError, Sql},
+    primitives::{CommitterId, SeededIds, Timestamp},
+};
 
 /// What is committed, and the batch that is being decided.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub struct Memory {
     disk: WorkingSet,
     batch: WorkingSet,
+    /// What the batch tells.
+    events: Events,
     ids: SharedIds,
 }
 
 impl Memory {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self {
             disk: WorkingSet::default(),
             batch: WorkingSet::default(),
+            events: Events::default(),
             ids: Arc::new(SeededIds::new(seed)),
         }
     }
 
-    pub(crate) fn random(&self) -> u64 {
+    pub fn random(&self) -> u64 {
         self.ids.random()
     }
 
     /// Decides one more operation of the batch.
-    pub(crate) fn decide<O: Operation>(
+    pub fn decide<O: Operation>(
         &mut self,
         now: Timestamp,
         operation: &O,
@@ -41,59 +51,84 @@ impl Memory {
     }
 
     /// Runs a part of an operation: which rows, then decide.
-    pub(crate) fn run<T, E>(
+    pub fn run<T, E>(
         &mut self,
         now: Timestamp,
         rows: impl Fn(&mut Wanted, &WorkingSet),
         decide: impl FnOnce(&mut WorkingSet, &mut Cx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let Self { disk, batch, ids } = self;
-        run(disk, batch, ids, now, rows, decide)
+        let Self {
+            disk,
+            batch,
+            events,
+            ids,
+        } = self;
+        run(disk, (batch, events), ids, now, rows, decide)
     }
 
     /// What would be decided after all that is committed; nothing changes. Not while a batch is
     /// being decided.
-    pub(crate) fn dry_run<T, E>(
+    pub fn dry_run<T, E>(
         &self,
         now: Timestamp,
         rows: impl Fn(&mut Wanted, &WorkingSet),
         decide: impl FnOnce(&mut WorkingSet, &mut Cx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut batch = WorkingSet::default();
-        run(&self.disk, &mut batch, &self.ids, now, rows, decide)
+        let mut batch = (WorkingSet::default(), Events::default());
+        let batch = (&mut batch.0, &mut batch.1);
+        run(&self.disk, batch, &self.ids, now, rows, decide)
     }
 
     /// The batch is written, row by row as it shall be.
-    pub(crate) fn commit(&mut self) {
+    pub fn commit(&mut self) {
         let batch = std::mem::take(&mut self.batch);
+        self.events = Events::default();
         batch.commit_to(&mut self.disk);
     }
 
+    /// The text that a committer would send for the batch, with its first commit's row. Nothing
+    /// changes. None when there is nothing to write.
+    pub fn encode(&self, now: Timestamp) -> Result<Option<Sql>, DbError> {
+        let link = Link {
+            previous: &[0; 32],
+            committer: CommitterId(1),
+            seq: 1,
+            at: now,
+        };
+        let encoded = encode(&self.batch, &self.events, &link)?;
+        Ok(encoded.map(|encoded| encoded.into_text("").0))
+    }
+
+    /// What the batch tells, packed as in a commit's row.
+    pub fn events(&self) -> &[u8] {
+        &self.events.0
+    }
+
     /// What the batch would write, in no order.
-    pub(crate) fn changes<R: RowSet>(&self) -> Vec<(R::Key, R::Row)> {
+    pub fn changes<R: RowSet>(&self) -> Vec<(R::Key, R::Row)> {
         self.batch.changes::<R>()
     }
 
     /// A row that is committed.
-    pub(crate) fn row<R: RowSet>(&self, key: R::Key) -> Option<R::Row> {
+    pub fn row<R: RowSet>(&self, key: R::Key) -> Option<R::Row> {
         self.disk.loaded::<R>(key)
     }
 
     /// A row as the batch would have it by now.
-    pub(crate) fn now<R: RowSet>(&self, key: R::Key) -> Option<R::Row> {
+    pub fn now<R: RowSet>(&self, key: R::Key) -> Option<R::Row> {
         let written = self.batch.written::<R>(key).cloned();
         written.or_else(|| self.row::<R>(key))
     }
 
     /// What a statement would have made of a row, where the batch only says by how much it changes.
-    pub(crate) fn overwrite<R: RowSet>(&mut self, key: R::Key, row: R::Row) {
+    pub fn overwrite<R: RowSet>(&mut self, key: R::Key, row: R::Row) {
         self.disk.put_loaded::<R>(key, row);
     }
 }
 
 fn run<T, E>(
     disk: &WorkingSet,
-    batch: &mut WorkingSet,
+    (batch, events): (&mut WorkingSet, &mut Events),
     ids: &SharedIds,
     now: Timestamp,
     rows: impl Fn(&mut Wanted, &WorkingSet),
@@ -107,11 +142,11 @@ fn run<T, E>(
             break;
         }
     }
-    let mut events = Events::default();
+    let told = events.0.len();
     let mut cx = Cx {
         now,
         ids,
-        events: &mut events,
+        events: &mut *events,
         inconsistent: None,
     };
     let decided = decide(batch, &mut cx);
@@ -124,6 +159,7 @@ fn run<T, E>(
         batch.keep();
     } else {
         batch.undo();
+        events.0.truncate(told);
     }
     decided
 }

@@ -88,8 +88,8 @@
 //!   halves. Should the committer itself panic, its batch is told *unknown*, and it begins anew.
 
 mod committer;
+mod encode;
 mod lease;
-#[cfg(test)]
 pub(crate) mod memory;
 mod operation;
 mod recorder;
@@ -98,6 +98,7 @@ mod rows;
 use std::sync::Arc;
 
 pub(crate) use committer::Committers;
+pub use memory::Memory;
 pub use operation::{Cx, Inconsistent, Operation, SubmitError};
 pub use recorder::Recorder;
 pub use rows::{Change, LoadRows, RecordRows, RowSet, Wanted, WorkingSet};

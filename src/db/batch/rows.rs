@@ -168,9 +168,7 @@ trait AnyTable: Send {
     fn undo(&mut self);
     fn record(&self, out: &mut Recorder, seal: &mut Context);
     /// Takes what is missing from a database in memory; true if anything was missing.
-    #[cfg(test)]
     fn load_from(&mut self, disk: &WorkingSet) -> bool;
-    #[cfg(test)]
     fn commit_to(&self, disk: &mut WorkingSet);
 }
 
@@ -248,7 +246,6 @@ impl<R: RowSet> AnyTable for Table<R> {
         (writer.seal)(&changes, seal);
     }
 
-    #[cfg(test)]
     fn load_from(&mut self, disk: &WorkingSet) -> bool {
         let missing = std::mem::take(&mut self.missing);
         for key in &missing {
@@ -259,7 +256,6 @@ impl<R: RowSet> AnyTable for Table<R> {
         !missing.is_empty()
     }
 
-    #[cfg(test)]
     fn commit_to(&self, disk: &mut WorkingSet) {
         for (key, slot) in &self.slots {
             if let Some(row) = &slot.now {
@@ -410,8 +406,7 @@ impl WorkingSet {
     }
 }
 
-/// For [`Memory`](super::memory::Memory).
-#[cfg(test)]
+/// For [`Memory`](super::Memory).
 impl WorkingSet {
     pub(super) fn load_from(&mut self, disk: &Self) -> bool {
         let mut missing = false;

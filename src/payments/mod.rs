@@ -161,6 +161,7 @@ mod error;
 mod exception;
 mod find;
 mod foreign_refund;
+mod in_memory;
 mod list;
 mod note_foreign_refund;
 mod order;
@@ -227,6 +228,7 @@ pub use exception::{
     list_exceptions, raise_exception, settle_exception,
 };
 pub use find::{RefundStep, find_refund, list_refunds, refund_history, refunds_of};
+pub use in_memory::put_order_in_memory;
 pub use list::{
     Alarm, DayTotals, HistoryRow, OrderOfTenant, OrderScope, OrderWithMerchant, PaymentNumber,
     find_order, find_order_of_any_tenant, history, list_alarms, list_orders, merchant_totals,

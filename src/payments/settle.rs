@@ -24,6 +24,7 @@ use crate::{
     outbox::{self, Event},
     points::{Budget, Budgets, PointsMove, Rule, Rules},
     primitives::{AccountId, Id, Lane, OrderId, OrderNo, Points, RefundId, TenantId, Timestamp},
+    risk::{Evaluation, ReviewPolicy},
 };
 
 /// What the channel says of refunds with the payment.
@@ -212,6 +213,20 @@ impl SettlePayment {
             payer: None,
             credit_risk: CreditRisk::Off,
             transaction_is_taken: false,
+        }
+    }
+
+    /// With what risk says of its points, where nobody's review was wanted before.
+    #[must_use]
+    pub fn evaluated(self, evaluation: Evaluation) -> Self {
+        let credit_risk = CreditRisk::Evaluated {
+            evaluation,
+            review_rules: String::new(),
+            terms: ReviewPolicy::default(),
+        };
+        Self {
+            credit_risk,
+            ..self
         }
     }
 

@@ -94,7 +94,7 @@ type Timeline = Arc<[RuleVersion]>;
 
 impl Rules {
     /// Returns none if no version is the tenant's own.
-    pub(super) fn new(versions: Vec<RuleVersion>) -> Option<Self> {
+    pub fn new(versions: Vec<RuleVersion>) -> Option<Self> {
         let own = versions.iter().filter(|version| version.merchant.is_none());
         let earliest = own.filter_map(RuleVersion::rule).min_by_key(begin)?;
         let nothing = Self {

@@ -156,9 +156,19 @@ can_have() {
 
 check_bench() {
     local engine
+    need_rust
+    if [[ ${1:-} == --pure ]]; then
+        shift
+        pure_bench "$@"
+        return
+    fi
+    if [[ " $* " == *' --help '* || " $* " == *' -h '* ]]; then
+        cargo bench --locked --quiet --bench throughput -- "$@"
+        return
+    fi
     forget_own_exports
     sweep
-    need_rust
+    raise_open_files # the load comes over a thousand connections
     [[ -n ${REDIS_URL:-} ]] || need redis
     new_folder bench
     if [[ -n ${DATABASE_URL:-} ]]; then
@@ -174,4 +184,25 @@ check_bench() {
     [[ -n ${REDIS_URL:-} ]] || REDIS_URL=$(server_start redis "$folder/redis")
     export DATABASE_URL DATABASE_MIGRATION_URL=${DATABASE_MIGRATION_URL:-$DATABASE_URL} REDIS_URL
     attend cargo bench --locked --bench throughput -- "$@"
+}
+
+# Beside ./dev run and with servers of nobody: what is measured asks none.
+pure_bench() {
+    if [[ " $* " == *' --help '* || " $* " == *' -h '* ]]; then
+        cat <<'TEXT'
+What the service computes for a payment, without a database, Redis or the network:
+
+  ./dev bench --pure [NAME]                  less than two minutes; NAME is a part of a name, such as
+                                             callback, settle, settle/encode, events, risk, bill,
+                                             order_no, access_token or json
+  ./dev bench --pure --save-baseline before  keeps the figures under a name, before a change
+  ./dev bench --pure --baseline before       compares with these, after it
+
+Without a baseline it compares with the run before. docs/performance.md says how to read it. Any other
+option is Criterion's.
+TEXT
+        return
+    fi
+    say "measuring what needs no server; leave the machine alone meanwhile"
+    cargo bench --locked --bench pure -- "$@"
 }

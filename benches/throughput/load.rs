@@ -2,6 +2,7 @@
 //! for its answer before the next.
 
 use std::{
+    io,
     net::SocketAddr,
     sync::{
         Arc,
@@ -37,10 +38,9 @@ pub(crate) async fn run(
                 let (mut latencies, mut errors) = (Vec::new(), 0);
                 while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let sent = Instant::now();
-                    stream.write_all(request).await.unwrap();
-                    let answered = read_answer(&mut stream, &mut buffer).await;
+                    let answer = ask(&mut stream, request, &mut buffer).await.unwrap();
                     latencies.push(sent.elapsed().as_micros() as u32);
-                    if answered != status {
+                    if answer.status != status {
                         errors += 1;
                     }
                 }
@@ -72,23 +72,38 @@ pub(crate) async fn gather(
     }
 }
 
-/// Reads one answer whole; its status.
-async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> u16 {
+/// What there is to know of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// The connection ends with it.
+    pub(crate) closes: bool,
+}
+
+/// Sends one request and reads its answer whole.
+pub(crate) async fn ask(
+    stream: &mut TcpStream,
+    request: &[u8],
+    buffer: &mut Vec<u8>,
+) -> io::Result<Answer> {
+    stream.write_all(request).await?;
     let mut filled = 0;
     loop {
-        let read = stream.read(&mut buffer[filled..]).await.unwrap();
-        assert!(read > 0, "the service hung up");
+        let read = stream.read(&mut buffer[filled..]).await?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         filled += read;
         let Some(head) = find(&buffer[..filled], b"\r\n\r\n") else {
             continue;
         };
-        let status: u16 = std::str::from_utf8(&buffer[9..12])
-            .unwrap()
-            .parse()
-            .unwrap();
         let length = content_length(&buffer[..head]);
         if filled >= head + 4 + length {
-            return status;
+            let status = std::str::from_utf8(&buffer[9..12]).unwrap();
+            return Ok(Answer {
+                status: status.parse().unwrap(),
+                closes: find(&buffer[..head], b"\r\nconnection: close").is_some(),
+            });
         }
         if buffer.len() < head + 4 + length {
             buffer.resize(head + 4 + length, 0);

@@ -20,12 +20,16 @@
 )]
 
 mod baseline;
+mod bytes;
 mod ceiling;
 mod cpu;
 mod decide;
 mod expire;
 mod load;
+mod memory;
+mod overload;
 mod report;
+mod rules;
 mod stage;
 
 use clap::Parser;
@@ -48,6 +52,13 @@ pub(crate) struct Plan {
     pub(crate) ceiling: usize,
     /// Lots, and orders of each of two measurements.
     pub(crate) expire: (usize, usize),
+    pub(crate) connections: [(usize, usize); 6],
+    /// Orders before the overload, and offered in it.
+    pub(crate) overload: (usize, usize),
+    /// Balances read, payments made, payments settled.
+    pub(crate) memory: (usize, usize, usize),
+    pub(crate) users: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Plan {
@@ -61,6 +72,18 @@ impl Plan {
         per_request: 12_000,
         ceiling: 100_000,
         expire: (1_000_000, 60_000),
+        connections: [
+            (1, 3_000),
+            (8, 15_000),
+            (64, 40_000),
+            (256, 60_000),
+            (512, 60_000),
+            (1_024, 60_000),
+        ],
+        overload: (60_000, 180_000),
+        memory: (100_000, 8_000, 60_000),
+        users: memory::USERS,
+        bytes: 100_000,
     };
     const QUICK: Self = Self {
         settle: [(1, 1_500), (64, 20_000), (512, 30_000)],
@@ -72,6 +95,35 @@ impl Plan {
         per_request: 5_000,
         ceiling: 40_000,
         expire: (50_000, 20_000),
+        connections: [
+            (1, 600),
+            (8, 4_000),
+            (64, 10_000),
+            (256, 12_000),
+            (512, 15_000),
+            (1_024, 15_000),
+        ],
+        overload: (15_000, 60_000),
+        memory: (20_000, 2_000, 15_000),
+        users: memory::USERS,
+        bytes: 20_000,
+    };
+    /// Not to measure anything.
+    const TINY: Self = Self {
+        settle: [(1, 20), (8, 100), (16, 200)],
+        risk: (8, 50),
+        ask: [(1, 50), (8, 100)],
+        hot: (8, 100),
+        create: [(1, 5), (4, 20), (8, 20)],
+        balance: [(1, 20), (8, 100), (16, 100)],
+        per_request: 100,
+        ceiling: 1_000,
+        expire: (1_000, 200),
+        connections: [(1, 10), (2, 50), (4, 50), (8, 100), (16, 100), (600, 1_200)],
+        overload: (300, 8_000),
+        memory: (600, 60, 300),
+        users: 300,
+        bytes: 500,
     };
 
     fn orders(&self) -> usize {
@@ -87,10 +139,9 @@ impl Plan {
 /// `risk_off`, `risk_file`, `risk_thirty`: `settle_http` without risk, with the rules of
 /// risk-rules.yaml, and with thirty rules each of which asks for a number of its own, in turns, the
 /// service started anew for each.
-/// `risk_decide_create`, `risk_decide_credit`, `risk_decide_thirty`: decisions alone, one after the
-/// other, by the file (before a payment, before its points) and by the thirty: what the service
-/// computes. `risk_ask_create`, `risk_ask_credit`, `risk_ask_thirty`: the same with their numbers
-/// from Redis, in one round trip, so many at a time; "service" is then the benchmark itself.
+/// `risk_ask_create`, `risk_ask_credit`, `risk_ask_thirty`: decisions alone, by the file (before a
+/// payment, before its points) and by the thirty, with their numbers from Redis, in one round trip,
+/// so many at a time; "service" is then the benchmark itself.
 /// `create_payment_http`: order, prepay answered by the simulator on the same machine (three RSA
 /// signatures each), signed parameters.
 /// `balance_http`: reading a customer's points.
@@ -101,12 +152,32 @@ impl Plan {
 /// `expire_lots_beside`, `expire_lots_alone`: lots that expire a second, with and without payments.
 /// `settle_raw_sql_ceiling`: the same rows by multi-row SQL that is written beforehand, without a
 /// service.
+///
+/// With --quick only when --only names them:
+///
+/// `connections_settle_http`: callbacks of ten merchants at 1, 8, 64, 256, 512 and 1,024 connections.
+/// `overload_before`, `overload_settled`, `overload_refused`, `overload_goodput`: callbacks at 512
+/// connections; then three times that rate, whether or not the service keeps up: what it settled of
+/// it, what it refused, and how soon.
+/// `memory_at_rest`, `memory_most`, `memory_afterwards`: what the service has in memory while a
+/// thousand connections read balances, make payments and pay, each kind of request at a time.
+/// `bytes_tables`, `bytes_redo`, `bytes_binlog`: what one payment leaves behind over its life, and of
+/// this when it is made (`bytes_make_…`) and settled (`bytes_settle_…`).
+///
+/// Each process's use of the processors is told by itself: "generator" sends the load, "simulator"
+/// is WeChat, and neither is the service's. Callbacks are signed before the clock starts.
+///
+/// What the service computes without a server is measured by ./dev bench --pure.
 #[derive(Debug, Parser)]
 #[command(verbatim_doc_comment)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Arguments {
     /// Fewer orders: ends within three minutes.
     #[arg(long)]
     quick: bool,
+    /// A few orders, to see that everything works: the figures mean nothing.
+    #[arg(long, conflicts_with = "quick")]
+    tiny: bool,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -121,23 +192,24 @@ struct Arguments {
 #[tokio::main]
 async fn main() {
     let arguments = Arguments::parse();
-    let plan = if arguments.quick {
-        Plan::QUICK
-    } else {
-        Plan::FULL
+    if !arguments.bench {
+        // `cargo test --all-targets` starts it, too.
+        eprintln!("nothing is measured: run this with ./dev bench");
+        return;
+    }
+    let plan = match (arguments.quick, arguments.tiny) {
+        (true, _) => Plan::QUICK,
+        (_, true) => Plan::TINY,
+        (false, false) => Plan::FULL,
     };
-    let wanted = |name: &str| {
-        arguments.only.is_empty()
-            || arguments
-                .only
-                .iter()
-                .any(|only| name.starts_with(only.as_str()))
+    let named = |name: &str| {
+        let mut only = arguments.only.iter();
+        only.any(|only| name.starts_with(only.as_str()))
     };
+    let wanted = |name: &str| arguments.only.is_empty() || named(name);
+    let proof = |name: &str| (wanted(name) && !arguments.quick) || named(name);
     let mut report = Report::new(arguments.json);
 
-    if wanted("risk_decide") {
-        decide::compute(&mut report);
-    }
     if wanted("risk_ask") {
         for (in_flight, activities) in plan.ask {
             decide::evaluate(activities, in_flight, &mut report).await;
@@ -163,12 +235,11 @@ async fn main() {
         stage.strike().await;
     }
     if wanted("settle_http") || wanted("create_payment_http") || wanted("balance_http") {
-        let stage = Stage::set(if wanted("settle_http") {
-            plan.orders()
+        let stage = if wanted("settle_http") {
+            Stage::set_hot(plan.orders(), plan.hot.1).await
         } else {
-            0
-        })
-        .await;
+            Stage::set(0).await
+        };
         // Reads first: the server comes to rest after the orders were made.
         if wanted("balance_http") {
             for (connections, requests) in plan.balance {
@@ -222,6 +293,26 @@ async fn main() {
     if wanted("expire") {
         let (lots, orders) = plan.expire;
         Box::pin(expire::measure(lots, orders, &mut report)).await;
+    }
+    if proof("connections") {
+        let orders = plan.connections.iter().map(|(_, orders)| orders);
+        let stage = Stage::set(orders.sum()).await;
+        let mut from = 0;
+        for (connections, orders) in plan.connections {
+            let settled = stage.settle(from..from + orders, connections).await;
+            report.add("connections_settle_http", &settled);
+            from += orders;
+        }
+        stage.strike().await;
+    }
+    if proof("overload") {
+        Box::pin(overload::measure(plan.overload, &mut report)).await;
+    }
+    if proof("memory") {
+        Box::pin(memory::measure(plan.memory, plan.users, &mut report)).await;
+    }
+    if proof("bytes") {
+        Box::pin(bytes::measure(plan.bytes, &mut report)).await;
     }
     report.finish();
 }

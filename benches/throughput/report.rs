@@ -30,15 +30,22 @@ impl Measured {
         f64::from(sorted.get(index).copied().unwrap_or(0)) / 1000.0
     }
 
-    /// Processor time of service, MySQL and Redis for one operation, in microseconds. What is still
-    /// to be done in the background is not in it.
-    fn cpu_each(&self) -> [Option<u64>; 3] {
+    /// Processor time of service, MySQL, Redis, the generator and the simulator for one operation,
+    /// in microseconds. What is still to be done in the background is not in it.
+    fn cpu_each(&self) -> [Option<u64>; 5] {
         let each = |used: f64| {
             let each = used / self.latencies_us.len() as f64;
             each.is_finite().then_some(each.round() as u64)
         };
-        self.cpu.map_or([None; 3], |cpu| {
-            [each(cpu.service), each(cpu.mysql), each(cpu.redis)]
+        self.cpu.map_or([None; 5], |cpu| {
+            [
+                cpu.service,
+                cpu.mysql,
+                cpu.redis,
+                cpu.generator,
+                cpu.simulator,
+            ]
+            .map(each)
         })
     }
 }
@@ -48,6 +55,8 @@ pub(crate) struct Report {
     json: bool,
     rows: Vec<(&'static str, usize, f64)>,
     table: Table,
+    /// What the table has no columns for.
+    values: Vec<String>,
 }
 
 impl Report {
@@ -65,11 +74,14 @@ impl Report {
             "CPU µs each: service",
             "MySQL",
             "Redis",
+            "generator",
+            "simulator",
         ]);
         Self {
             json,
             rows: Vec::new(),
             table,
+            values: Vec::new(),
         }
     }
 
@@ -82,20 +94,23 @@ impl Report {
         );
         let cpu = measured.cpu_each();
         if self.json {
-            let [service, mysql, redis] = cpu;
+            let [service, mysql, redis, generator, simulator] = cpu;
             println!(
                 "{}",
                 json!({
                     "name": name, "connections": measured.connections, "per_second": per_second.round(),
                     "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "errors": measured.errors,
-                    "cpu_us_each": { "service": service, "mysql": mysql, "redis": redis },
+                    "cpu_us_each": {
+                        "service": service, "mysql": mysql, "redis": redis,
+                        "generator": generator, "simulator": simulator,
+                    },
                 })
             );
         }
-        let [service, mysql, redis] =
+        let [service, mysql, redis, generator, simulator] =
             cpu.map(|used| used.map_or_else(String::new, |used| used.to_string()));
         eprintln!(
-            "  {name} at {}: {per_second:.0}/s, p50 {p50:.1} ms, p99 {p99:.1} ms, CPU µs each: service {service}, MySQL {mysql}, Redis {redis}",
+            "  {name} at {}: {per_second:.0}/s, p50 {p50:.1} ms, p99 {p99:.1} ms, CPU µs each: service {service}, MySQL {mysql}, Redis {redis}, generator {generator}, simulator {simulator}",
             measured.connections
         );
         self.rows.push((name, measured.connections, per_second));
@@ -110,7 +125,22 @@ impl Report {
             service,
             mysql,
             redis,
+            generator,
+            simulator,
         ]);
+    }
+
+    /// A figure that is no rate.
+    pub(crate) fn add_value(&mut self, name: &'static str, value: f64, unit: &'static str) {
+        let rounded = (value * 10.0).round() / 10.0;
+        if self.json {
+            println!(
+                "{}",
+                json!({ "name": name, "value": rounded, "unit": unit })
+            );
+        }
+        eprintln!("  {name}: {rounded} {unit}");
+        self.values.push(format!("{name}: {rounded} {unit}"));
     }
 
     /// Something that happened so often in so long a time, and of which nobody waited for the
@@ -126,7 +156,7 @@ impl Report {
         eprintln!("  {name}: {count} in {took:.1?}, {per_second:.0}/s");
         let rate = format!("{per_second:.0}");
         self.table
-            .add_row([name, "", &rate, "", "", "", "", "", "", ""]);
+            .add_row([name, "", &rate, "", "", "", "", "", "", "", "", ""]);
     }
 
     fn best(&self, name: &str) -> Option<f64> {
@@ -145,6 +175,9 @@ impl Report {
             column.set_cell_alignment(CellAlignment::Right);
         }
         println!("{}", self.table);
+        for value in &self.values {
+            println!("{value}");
+        }
         let settle = self.best("settle_http");
         for (than, sentence) in [
             (

@@ -16,6 +16,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use sqlx::{ConnectOptions as _, mysql::MySqlConnectOptions};
+use tokio::runtime::Runtime;
 use wechat_pay_simulator::{CallbackFactory, ENV_PREFIX, KeyKind, Simulator, SimulatorSettings};
 use zhangfang::{
     auth::{Principal, Tokens},
@@ -37,7 +38,13 @@ use zhangfang::{
     verify,
 };
 
-use super::{cpu::Parties, load, report::Measured};
+use super::{
+    bytes::Footprint,
+    cpu::{Cpu, Parties, SIMULATOR},
+    load,
+    report::Measured,
+    rules,
+};
 
 pub(crate) const SECRET: &str = "the secret of a benchmark, forty characters";
 const CUSTOMERS: usize = 50_000;
@@ -46,7 +53,10 @@ pub(crate) const SUB_MCHID: &str = "1900000109";
 pub(crate) struct Stage {
     pub(crate) scratch: Scratch,
     service: Child,
-    simulator: Simulator,
+    /// There until the stage is struck.
+    simulator: Option<Simulator>,
+    /// The simulator's own, so that its processor time can be told from the generator's.
+    threads: Runtime,
     pub(crate) address: SocketAddr,
     pub(crate) tenant: TenantId,
     pub(crate) customers: Vec<CustomerId>,
@@ -323,15 +333,38 @@ pub(crate) async fn open(options: &MySqlConnectOptions) -> Db {
 }
 
 impl Stage {
+    /// With so many orders, of all merchants.
     pub(crate) async fn set(count: usize) -> Self {
+        Self::prepare((count, 0), false).await.0
+    }
+
+    /// The last `hot` of the orders are of one merchant.
+    pub(crate) async fn set_hot(count: usize, hot: usize) -> Self {
+        Self::prepare((count, hot), false).await.0
+    }
+
+    /// With what was in the database before the orders were made and after it.
+    pub(crate) async fn set_weighed(count: usize) -> (Self, Footprint, Footprint) {
+        let (stage, weighed) = Self::prepare((count, 0), true).await;
+        let [before, after] = weighed.try_into().unwrap();
+        (stage, before, after)
+    }
+
+    async fn prepare((count, hot): (usize, usize), weigh: bool) -> (Self, Vec<Footprint>) {
         eprintln!("→ making a tenant, {CUSTOMERS} customers and {count} orders");
+        let mut weighed = Vec::new();
         let scratch = Scratch::make("http").await;
         let db = open(&scratch.service).await;
         let (tenant, codes, customers) = populate(&db).await;
-        let one_merchant_from = count - count.min(if count > 150_000 { 100_000 } else { 30_000 });
-        let orders = orders(&db, tenant, &codes, &customers, count, one_merchant_from).await;
+        if weigh {
+            weighed.push(Footprint::read(&scratch).await);
+        }
+        let orders = orders(&db, tenant, &codes, &customers, count, count - hot).await;
         // What the relay owes for making them is not what is measured.
         zhangfang::jobs::drain(&db).await.unwrap();
+        if weigh {
+            weighed.push(Footprint::read(&scratch).await);
+        }
         // Nor are questions about tens of thousands of orders that nobody pays for minutes: as if
         // the job had looked past them.
         sqlx::query("INSERT INTO scan_positions (scan, position) VALUES ('young', REPEAT(x'ff', 16)), ('old', REPEAT(x'ff', 16))")
@@ -346,24 +379,40 @@ impl Stage {
             .unwrap();
         let base = format!("http://{address}");
         let dir = dir();
-        let simulator = Simulator::start(SimulatorSettings {
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .thread_name(SIMULATOR)
+            .enable_all()
+            .build()
+            .unwrap();
+        let starting = Simulator::start(SimulatorSettings {
             dir: Some(dir.clone()),
             notify_base: Some(base.parse().unwrap()),
             ..SimulatorSettings::default()
-        })
-        .await
-        .unwrap();
+        });
+        let simulator = threads.spawn(starting).await.unwrap().unwrap();
         let service = serve(&scratch, address, &dir, Rules::OfTheProject).await;
-        Self {
+        let stage = Self {
             scratch,
             service,
-            simulator,
+            simulator: Some(simulator),
+            threads,
             address,
             tenant,
             customers,
             orders,
             codes,
-        }
+        };
+        (stage, weighed)
+    }
+
+    pub(crate) fn service_pid(&self) -> u32 {
+        self.service.id()
+    }
+
+    /// What everybody has used of the processors until now.
+    pub(crate) async fn used(&self) -> Cpu {
+        let parties = Parties::find(Some(self.service_pid()), &self.scratch.service).await;
+        parties.used()
     }
 
     /// The service again, with these rules.
@@ -384,7 +433,7 @@ impl Stage {
     }
 
     async fn load(&self, requests: Vec<Vec<u8>>, connections: usize, status: u16) -> Measured {
-        let parties = Parties::find(self.service.id(), &self.scratch.service).await;
+        let parties = Parties::find(Some(self.service_pid()), &self.scratch.service).await;
         let before = parties.used();
         let mut measured = load::run(self.address, Arc::new(requests), connections, status).await;
         measured.cpu = Some(parties.used() - before);
@@ -393,7 +442,7 @@ impl Stage {
 
     /// Signed callbacks for these orders.
     pub(crate) async fn callbacks(&self, orders: Range<usize>) -> Vec<Vec<u8>> {
-        let factory = Arc::clone(self.simulator.callbacks());
+        let factory = Arc::clone(self.simulator.as_ref().unwrap().callbacks());
         let orders: Vec<(String, i64)> = self.orders[orders]
             .iter()
             .map(|order| (order.no().to_string(), order.amount.get()))
@@ -473,12 +522,37 @@ impl Stage {
 
     /// Stops everything and audits what was measured.
     pub(crate) async fn strike(mut self) {
+        Box::pin(self.stop()).await;
+        Box::pin(self.audit()).await;
+    }
+
+    /// With what is in the database when all is done that the orders gave to do.
+    pub(crate) async fn strike_weighed(mut self) -> Footprint {
+        Box::pin(self.stop()).await;
+        let weighed = Footprint::read(&self.scratch).await;
+        Box::pin(self.audit()).await;
+        weighed
+    }
+
+    async fn stop(&mut self) {
         self.service.kill().unwrap();
         self.service.wait().unwrap();
-        self.simulator.stop().await;
+        if let Some(simulator) = self.simulator.take() {
+            simulator.stop().await;
+        }
         let db = open(&self.scratch.service).await;
         zhangfang::jobs::drain(&db).await.unwrap();
         db.close().await;
+        // What nobody paid is still to be asked about: the job was only told to look past it.
+        let mut conn = self.scratch.owner.clone().connect().await.unwrap();
+        sqlx::query("DELETE FROM scan_positions WHERE scan IN ('young', 'old')")
+            .execute(&mut conn)
+            .await
+            .unwrap();
+    }
+
+    async fn audit(self) {
+        self.threads.shutdown_background();
         eprintln!("→ verifying the books");
         let report = verify::verify(&self.scratch.owner, &mut ()).await.unwrap();
         assert!(report.is_clean(), "the books are not clean:\n{report}");
@@ -504,29 +578,6 @@ pub(crate) enum Rules {
     Thirty,
 }
 
-impl Rules {
-    pub(crate) fn thirty() -> String {
-        let mut text = String::from("defaults:\n  on_missing: review\nrules:\n");
-        let measures = ["count", "sum_fen"];
-        for (index, per) in ["customer", "merchant", "pair"]
-            .iter()
-            .cycle()
-            .take(30)
-            .enumerate()
-        {
-            let (measure, hours) = (measures[index % 2], index / 2 + 1);
-            write!(
-                text,
-                "  - id: bench_{index}\n    name: bench {index}\n    stages: [points.credit]\n    action: review\n    priority: {}\n    \
-                 velocity: {{measure: {measure}, of: points.credit, per: {per}, within: {hours}h, above: 1000000000}}\n",
-                index + 1
-            )
-            .unwrap();
-        }
-        text
-    }
-}
-
 /// Starts the service and waits until it is ready.
 async fn serve(scratch: &Scratch, address: SocketAddr, dir: &Path, rules: Rules) -> Child {
     let mut service = Command::new(env!("CARGO_BIN_EXE_zhangfang"));
@@ -548,6 +599,8 @@ async fn serve(scratch: &Scratch, address: SocketAddr, dir: &Path, rules: Rules)
         .env("ZHANGFANG_HTTP__LISTEN", address.to_string())
         .env("ZHANGFANG_AUTH__JWT_SECRET", SECRET)
         .env("ZHANGFANG_LIMITS__ENABLED", "false")
+        // Everybody comes from one address here, as behind a proxy.
+        .env("ZHANGFANG_LIMITS__TRUSTED_PROXIES", "127.0.0.1")
         .env("ZHANGFANG_LOG__FILTER", "warn");
     match rules {
         Rules::None => {
@@ -556,7 +609,7 @@ async fn serve(scratch: &Scratch, address: SocketAddr, dir: &Path, rules: Rules)
         Rules::OfTheProject => {}
         Rules::Thirty => {
             let file = dir.join("thirty-rules.yaml");
-            std::fs::write(&file, Rules::thirty()).unwrap();
+            std::fs::write(&file, rules::thirty()).unwrap();
             service.env("ZHANGFANG_RISK__RULES", file);
         }
     }

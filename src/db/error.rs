@@ -109,6 +109,16 @@ impl DbError {
         )
     }
 
+    /// Met because of what rows say, one by one or added up: also a number that is out of range.
+    pub(crate) fn is_of_data(&self) -> bool {
+        let is_data = |error: &sqlx::Error| {
+            let error = error.as_database_error();
+            let code = error.and_then(sqlx::error::DatabaseError::code);
+            code.is_some_and(|code| code.starts_with("22"))
+        };
+        self.is_of_row() || matches!(self, Self::Sql(error) if is_data(error))
+    }
+
     /// The name of the unique key that an insert ran into. For what an operation ran into again and
     /// again, of whatever constraint it was.
     pub fn unique_key(&self) -> Option<String> {

@@ -52,7 +52,7 @@ use sqlx::{MySqlConnection, Row as _};
 
 use super::{
     Invariant, Report, codes,
-    readable::{RowKey, readable_as},
+    readable::{RowKey, passed, readable_as},
 };
 use crate::{
     db::{DbError, Sql},
@@ -411,7 +411,9 @@ pub(super) async fn ask(
     let mut sql = Sql::new("SELECT /* verify.liveness */ ");
     push(&mut sql, rule.select, now);
     sql.push(" LIMIT ").int(NAMED);
-    for row in sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await? {
+    let asked = sqlx::raw_sql(sql.into_statement()).fetch_all(conn).await;
+    let rows = passed(rule.violation, asked.map_err(DbError::from), report)?;
+    for row in rows.unwrap_or_default() {
         let id: Option<Vec<u8>> = row.try_get(0)?;
         let id = id.and_then(|id| id.try_into().ok()).map(Id::from_bytes);
         let name = id.map_or_else(|| "something".to_owned(), |id| rule.of.name(id));
@@ -471,7 +473,7 @@ async fn relay(
 ) -> Result<(), DbError> {
     let rows = sqlx::query(
         "/* verify.relay_stands */ SELECT m.committer, m.seq, m.committed_at FROM committers c LEFT JOIN relay_positions p ON p.relay = 'orders' AND p.committer = c.id \
-         JOIN commits m ON m.committer = c.id AND m.seq = COALESCE(p.seq, 0) + 1 WHERE m.committed_at < ? ORDER BY m.committer",
+         JOIN commits m ON m.committer = c.id AND m.seq = LEAST(COALESCE(p.seq, 0), 9223372036854775806) + 1 WHERE m.committed_at < ? ORDER BY m.committer",
     )
     .bind(now.plus_seconds(-RELAY))
     .fetch_all(conn)

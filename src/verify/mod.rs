@@ -65,6 +65,7 @@ use sqlx::{Executor as _, mysql::MySqlConnectOptions};
 pub(crate) use lots::LotReplay;
 pub use report::{Finding, Invariant, NAMED_MAX, Report};
 
+use self::readable::passed;
 use crate::db::{self, DbError};
 
 /// Told how far the verification has come: rows read, of about how many.
@@ -117,21 +118,35 @@ async fn check(
     progress.expect(u64::try_from(rows).unwrap_or(0));
     let mut report = Report::default();
     let mut moves = points_days::Moves::default();
-    let reported = commits::check(&mut conn, &mut moves, &mut report, progress).await?;
-    let (sums, arrived, mut rules) =
-        entries::check(&mut conn, &moves, &mut report, progress).await?;
-    arrivals::compare(&mut conn, reported, arrived, &mut report).await?;
-    accounts::check(&mut conn, &sums, &mut rules, &mut report, progress).await?;
-    caps::check_budgets(&mut conn, &mut rules, &mut report).await?;
-    staff_refunds::check(&mut conn, &mut report).await?;
-    let relayed = states::check(&mut conn, &mut report, progress).await?;
-    liveness::check(&mut conn, running, relayed, &mut report).await?;
-    channel_reports::check(&mut conn, &mut report).await?;
-    readable::check(&mut conn, &mut report).await?;
+    let reported = commits::check(&mut conn, &mut moves, &mut report, progress).await;
+    let reported = passed("commits", reported, &mut report)?;
+    let entries = entries::check(&mut conn, &moves, &mut report, progress).await;
+    if let Some((sums, arrived, mut rules)) = passed("entries", entries, &mut report)? {
+        if let Some(reported) = reported {
+            let compared = arrivals::compare(&mut conn, reported, arrived, &mut report).await;
+            passed("arrivals", compared, &mut report)?;
+        }
+        let checked = accounts::check(&mut conn, &sums, &mut rules, &mut report, progress).await;
+        passed("accounts", checked, &mut report)?;
+        let checked = caps::check_budgets(&mut conn, &mut rules, &mut report).await;
+        passed("caps", checked, &mut report)?;
+    }
+    let checked = staff_refunds::check(&mut conn, &mut report).await;
+    passed("staff_refunds", checked, &mut report)?;
+    let relayed = states::check(&mut conn, &mut report, progress).await;
+    let relayed = passed("states", relayed, &mut report)?.unwrap_or(false);
+    let checked = liveness::check(&mut conn, running, relayed, &mut report).await;
+    passed("liveness", checked, &mut report)?;
+    let checked = channel_reports::check(&mut conn, &mut report).await;
+    passed("channel_reports", checked, &mut report)?;
+    let checked = readable::check(&mut conn, &mut report).await;
+    passed("readable", checked, &mut report)?;
     // While the relay is behind, the totals are too. One that stands still is a violation of 16.
     if relayed {
-        days::check(&mut conn, &mut report).await?;
-        points_days::check(&mut conn, &moves, &mut report).await?;
+        let checked = days::check(&mut conn, &mut report).await;
+        passed("days", checked, &mut report)?;
+        let checked = points_days::check(&mut conn, &moves, &mut report).await;
+        passed("points_days", checked, &mut report)?;
     }
     conn.execute("ROLLBACK").await?;
     Ok(report)

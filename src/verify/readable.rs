@@ -26,6 +26,7 @@ use crate::{
         RefundStateKind,
     },
     points::{PointsMove, Rounding},
+    primitives::WithCauses,
     risk::{Action, ChallengeStateKind, ReviewKind, ReviewStateKind},
     sharing::{PartState, ReceiverKind, ReceiverState, ReturnState, ShareStateKind},
 };
@@ -57,15 +58,15 @@ impl RowKey {
 
 /// What is wrong with the row, by the name of the column where that is known.
 pub(super) fn reason(row: &MySqlRow, error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::ColumnDecode { index, source } => {
-            let column = index.parse().ok();
-            let column = column.and_then(|column: usize| row.columns().get(column));
-            let column = column.map_or(index.as_str(), |column| column.name());
-            format!("{column}: {source}")
-        }
-        sqlx::Error::Decode(source) => source.to_string(),
-        other => other.to_string(),
+    if let sqlx::Error::ColumnDecode { index, source } = error {
+        let column = index.parse().ok();
+        let column = column.and_then(|column: usize| row.columns().get(column));
+        let column = column.map_or(index.as_str(), |column| column.name());
+        format!("{column}: {source}")
+    } else if let sqlx::Error::Decode(source) = error {
+        source.to_string()
+    } else {
+        error.to_string()
     }
 }
 
@@ -96,6 +97,23 @@ where
         let item = T::from_row(row)?;
         Ok(item)
     })
+}
+
+/// What a pass came to. One that the rows themselves do not let come to its end (a sum that is out of
+/// range) is a finding, and the passes that need nothing of it go on.
+pub(super) fn passed<T>(
+    pass: &str,
+    outcome: Result<T, DbError>,
+    report: &mut Report,
+) -> Result<Option<T>, DbError> {
+    match outcome {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_of_data() => {
+            report.unreadable(format!("what `{pass}` reads"), WithCauses(&error));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What a column may hold, beside NULL where the table allows it.

@@ -167,7 +167,7 @@ impl ApplyRefund {
             && let Some(reason) = callback.alarm(set).and_then(AlarmRow::unread_reason)
         {
             let alarm = AlarmRow::of_refund(self.tenant, reason, notice, cx.now());
-            callback.raise(set, || alarm);
+            callback.raise(set, alarm);
         }
     }
 

@@ -222,9 +222,8 @@ impl ApplyRefund {
         put_exception(set, cx, self.tenant, kind, about, detail, None);
         if let (Some(_), Some((callback, notice))) = (own, &self.callback) {
             let reason = "refund_contradiction";
-            callback.raise(set, || {
-                AlarmRow::of_refund(self.tenant, reason, notice, cx.now())
-            });
+            let alarm = AlarmRow::of_refund(self.tenant, reason, notice, cx.now());
+            callback.raise(set, alarm);
         }
     }
 }

@@ -67,7 +67,7 @@ impl ReceivedCallback {
         if kept.is_some_and(|kept| kept.was_rejected_for(reason)) {
             return false;
         }
-        self.raise(set, alarm);
+        self.raise(set, alarm());
         self.keep(set, cx, CallbackOutcome::Rejected, Some(reason));
         true
     }
@@ -78,8 +78,7 @@ impl ReceivedCallback {
     }
 
     /// Raises its alarm, unless it has one that says as much.
-    pub(super) fn raise(&self, set: &mut WorkingSet, alarm: impl FnOnce() -> AlarmRow) {
-        let alarm = alarm();
+    pub(super) fn raise(&self, set: &mut WorkingSet, alarm: AlarmRow) {
         if alarm.says_more_than(self.alarm(set)) {
             set.put::<Alarms>(self.id, alarm);
         }
